@@ -1,0 +1,70 @@
+package transform
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+)
+
+// Spec is what one encoding is to make of a source.
+type Spec struct {
+	// Output is the media type. JPEG, PNG, WebP and AVIF are encoded with Quality; any other one asks for the
+	// source's own format with the encoder's defaults, as Next.js does for gif and tiff.
+	Output string
+	// Width in pixels; a smaller source is not enlarged.
+	Width int
+	// Quality as the request names it, 1 to 100.
+	Quality int
+}
+
+// EncoderQuality is the quality given to the encoder: AVIF's scale is moved to look like WebP's (the ratio of
+// sharp's two defaults, 50 and 80), rounded, at least 1.
+func (s Spec) EncoderQuality() int {
+	if s.Output == AVIF {
+		return max(int(math.Round(float64(s.Quality)*(50.0/80.0))), 1)
+	}
+	return s.Quality
+}
+
+// Engine decodes, orients, resizes and encodes one image at a time per caller; it may be called concurrently and
+// bounds its own parallelism.
+type Engine interface {
+	// Encode returns the encoded bytes. A *CodecError means that this source cannot be encoded, and will not be
+	// the next time either; any other error (a cancelled context, no free codec) says nothing about the source.
+	Encode(ctx context.Context, src []byte, spec Spec) ([]byte, error)
+}
+
+// Options tune an engine; they are Next.js' experimental.imgOpt… settings where one exists.
+type Options struct {
+	// Workers is how many images are encoded at the same time.
+	Workers int
+	// Timeout bounds one encoding; zero means none. Next.js: 7 s.
+	Timeout time.Duration
+	// MaxInputPixels refuses larger sources (width × height); zero means no limit. Next.js: 268 402 689.
+	MaxInputPixels uint64
+	// SequentialRead decodes top to bottom where the format allows, which takes less memory. Next.js: true.
+	SequentialRead bool
+	// Mozjpeg uses mozjpeg's settings for jpeg (smaller, slower). Next.js: true.
+	Mozjpeg bool
+}
+
+// Fingerprint names everything in the options that changes the bytes; it is a part of a variant's key.
+func (o Options) Fingerprint() string {
+	return fmt.Sprintf("mozjpeg=%t pixels=%d", o.Mozjpeg, o.MaxInputPixels)
+}
+
+// CodecError says that an image could not be decoded or encoded.
+type CodecError struct {
+	// Message is libvips' own, one line.
+	Message string
+	// TimedOut is set when Options.Timeout ended it.
+	TimedOut bool
+}
+
+func (e *CodecError) Error() string {
+	if e.TimedOut {
+		return "codec: time limit reached: " + e.Message
+	}
+	return "codec: " + e.Message
+}

@@ -1,0 +1,51 @@
+// One image through libvips, in the order and with the options of sharp's pipeline, as one C call: what Next.js
+// asks of sharp (auto-orient, resize to a width without enlarging, encode) and nothing else.
+#ifndef IMGOPT_PIPELINE_H
+#define IMGOPT_PIPELINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum imgopt_format {
+	IMGOPT_INPUT = 0, // the source's own format, as far as it can be written (gif, tiff, ...)
+	IMGOPT_JPEG = 1,
+	IMGOPT_PNG = 2,
+	IMGOPT_WEBP = 3,
+	IMGOPT_AVIF = 4,
+};
+
+enum imgopt_status {
+	IMGOPT_OK = 0,
+	IMGOPT_FAILED = 1,   // the image cannot be decoded or encoded; see the message
+	IMGOPT_TIMEOUT = 2,  // timeout_ms ran out while pixels were computed
+	IMGOPT_CANCELED = 3, // *cancel became non-zero
+};
+
+typedef struct {
+	int width;             // target width in pixels
+	int quality;           // 1 to 100, as the encoder takes it
+	int format;            // enum imgopt_format
+	int mozjpeg;           // use mozjpeg's defaults for jpeg
+	int sequential;        // decode top to bottom (less memory)
+	uint64_t max_pixels;   // refuse larger sources; 0: no limit
+	int64_t timeout_ms;    // limit of pixel evaluation; 0: none
+	const int32_t *cancel; // polled while pixels are computed; may be NULL
+} imgopt_request;
+
+typedef struct {
+	void *data; // allocated by GLib: free with imgopt_free
+	size_t size;
+	int width, height;
+	int format;        // enum imgopt_format; IMGOPT_INPUT for what has no name above
+	char message[512]; // why it failed, one line
+} imgopt_result;
+
+// imgopt_init allows only the loaders that Next.js allows. Call once, after vips_init.
+void imgopt_init(void);
+
+// imgopt_encode runs one image. It keeps no reference to src after it returns.
+int imgopt_encode(const void *src, size_t len, const imgopt_request *req, imgopt_result *res);
+
+void imgopt_free(void *data);
+
+#endif

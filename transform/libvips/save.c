@@ -1,0 +1,170 @@
+#include "save.h"
+
+#include "load.h"
+
+// libvips 8.15 replaced "strip" by "keep"; the options that came later have the defaults sharp passes.
+#if VIPS_MAJOR_VERSION > 8 || VIPS_MINOR_VERSION >= 15
+#define NO_METADATA "keep", VIPS_FOREIGN_KEEP_NONE
+#else
+#define NO_METADATA "strip", TRUE
+#endif
+
+static int
+check_size(VipsImage *image, int limit, const char *format)
+{
+	if (vips_image_get_width(image) <= limit && vips_image_get_height(image) <= limit)
+		return 0;
+	vips_error("imgopt", "%d x %d is too large for %s", vips_image_get_width(image), vips_image_get_height(image), format);
+	return -1;
+}
+
+static int
+save_jpeg(VipsImage *image, int quality, int mozjpeg, imgopt_result *res)
+{
+	return check_size(image, 65535, "jpeg") ||
+		vips_jpegsave_buffer(image, &res->data, &res->size, NO_METADATA,
+			"Q", quality,
+			"interlace", mozjpeg,
+			"subsample_mode", VIPS_FOREIGN_SUBSAMPLE_ON,
+			"trellis_quant", mozjpeg,
+			"quant_table", mozjpeg ? 3 : 0,
+			"overshoot_deringing", mozjpeg,
+			"optimize_scans", mozjpeg,
+			"optimize_coding", TRUE, NULL);
+}
+
+// save_png writes an 8-bit palette when a quality is given (sharp's reading of png({quality})); quality 0 is the
+// "same format as the source" case, which has no quality.
+static int
+save_png(VipsImage *image, int quality, imgopt_result *res)
+{
+	return vips_pngsave_buffer(image, &res->data, &res->size, NO_METADATA,
+		"interlace", FALSE,
+		"compression", 6,
+		"filter", VIPS_FOREIGN_PNG_FILTER_NONE,
+		"palette", quality > 0,
+		"Q", quality > 0 ? quality : 100,
+		"effort", 7,
+		"bitdepth", 8,
+		"dither", 1.0, NULL);
+}
+
+static int
+save_webp(VipsImage *image, int quality, imgopt_result *res)
+{
+	return check_size(image, 16383, "webp") ||
+		vips_webpsave_buffer(image, &res->data, &res->size, NO_METADATA,
+			"Q", quality,
+			"lossless", FALSE,
+			"near_lossless", FALSE,
+			"smart_subsample", FALSE,
+			"preset", VIPS_FOREIGN_WEBP_PRESET_DEFAULT,
+			"effort", 4,
+			"min_size", FALSE,
+			"mixed", FALSE,
+			"alpha_q", 100, NULL);
+}
+
+static int
+save_avif(VipsImage **image, int quality, int effort, imgopt_result *res)
+{
+	VipsImage *copy = NULL;
+	if (check_size(*image, 16384, "avif") || vips_copy(*image, &copy, NULL))
+		return -1;
+	vips_image_remove(copy, VIPS_META_PAGE_HEIGHT);
+	vips_image_remove(copy, "delay");
+	vips_image_remove(copy, "loop");
+	int failed = vips_heifsave_buffer(copy, &res->data, &res->size, NO_METADATA,
+		"Q", quality,
+		"compression", VIPS_FOREIGN_HEIF_COMPRESSION_AV1,
+		"effort", effort,
+		"bitdepth", 8,
+#if VIPS_MAJOR_VERSION > 8 || VIPS_MINOR_VERSION >= 18
+		"tune", "auto",
+#endif
+		"subsample_mode", VIPS_FOREIGN_SUBSAMPLE_OFF,
+		"lossless", FALSE, NULL);
+	g_object_unref(copy);
+	return failed;
+}
+
+static int
+save_gif(VipsImage *image, imgopt_result *res)
+{
+	return check_size(image, 65535, "gif") ||
+		vips_gifsave_buffer(image, &res->data, &res->size, NO_METADATA,
+			"bitdepth", 8,
+			"effort", 7,
+			"reuse", TRUE,
+			"interlace", FALSE,
+			"interframe_maxerror", 0.0,
+			"interpalette_maxerror", 3.0,
+			"dither", 1.0, NULL);
+}
+
+static int
+save_tiff(VipsImage *image, imgopt_result *res)
+{
+	return check_size(image, 65535, "tiff with jpeg compression") ||
+		vips_tiffsave_buffer(image, &res->data, &res->size, NO_METADATA,
+			"Q", 80,
+			"bitdepth", 0,
+			"compression", VIPS_FOREIGN_TIFF_COMPRESSION_JPEG,
+			"bigtiff", FALSE,
+			"miniswhite", FALSE,
+			"predictor", VIPS_FOREIGN_TIFF_PREDICTOR_HORIZONTAL,
+			"pyramid", FALSE,
+			"tile", FALSE,
+			"tile_height", 256,
+			"tile_width", 256,
+			"xres", 1.0,
+			"yres", 1.0,
+			"resunit", VIPS_FOREIGN_TIFF_RESUNIT_INCH, NULL);
+}
+
+// save_as_source encodes with sharp's defaults for the source's own format: what happens when Next.js sets no
+// format, which it does for gif and tiff.
+static int
+save_as_source(VipsImage **image, int source_type, imgopt_result *res)
+{
+	switch (source_type) {
+	case IMGOPT_SOURCE_JPEG:
+		res->format = IMGOPT_JPEG;
+		return save_jpeg(*image, 80, 0, res);
+	case IMGOPT_SOURCE_PNG:
+	case IMGOPT_SOURCE_SVG:
+		res->format = IMGOPT_PNG;
+		return save_png(*image, 0, res);
+	case IMGOPT_SOURCE_WEBP:
+		res->format = IMGOPT_WEBP;
+		return save_webp(*image, 80, res);
+	case IMGOPT_SOURCE_HEIF:
+		res->format = IMGOPT_AVIF;
+		return save_avif(image, 50, 4, res);
+	case IMGOPT_SOURCE_GIF:
+		return save_gif(*image, res);
+	case IMGOPT_SOURCE_TIFF:
+		return save_tiff(*image, res);
+	default:
+		vips_error("imgopt", "the source's format cannot be written");
+		return -1;
+	}
+}
+
+int
+imgopt_save(VipsImage **image, int source_type, const imgopt_request *req, imgopt_result *res)
+{
+	res->format = req->format;
+	switch (req->format) {
+	case IMGOPT_JPEG:
+		return save_jpeg(*image, req->quality, req->mozjpeg, res);
+	case IMGOPT_PNG:
+		return save_png(*image, req->quality, res);
+	case IMGOPT_WEBP:
+		return save_webp(*image, req->quality, res);
+	case IMGOPT_AVIF:
+		return save_avif(image, req->quality, 3, res);
+	default:
+		return save_as_source(image, source_type, res);
+	}
+}
