@@ -60,6 +60,8 @@ type CodecError struct {
 	Message string
 	// TimedOut is set when Options.Timeout ended it.
 	TimedOut bool
+	// Crashed is set when it ended the process it was decoded in, twice.
+	Crashed bool
 }
 
 func (e *CodecError) Error() string {

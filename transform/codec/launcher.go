@@ -1,0 +1,66 @@
+package codec
+
+import (
+	"fmt"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// launcher starts processes on one thread that lives as long as the pool. A process inherits the scheduling
+// priority of the thread that forks it, and the kernel's "kill me when my parent dies" watches that very thread:
+// both need a thread that is ours alone.
+type launcher struct {
+	requests chan func()
+	done     chan struct{}
+}
+
+// newLauncher lowers the thread's priority by nice. It never gets it back, and is thrown away at the end.
+func newLauncher(nice int) (*launcher, error) {
+	l := &launcher{requests: make(chan func()), done: make(chan struct{})}
+	started := make(chan error)
+	go func() {
+		defer close(l.done)
+		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
+		if nice > 0 {
+			if err := lowerPriority(nice); err != nil {
+				started <- err
+				return
+			}
+		}
+		started <- nil
+		for start := range l.requests {
+			start()
+		}
+	}()
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("lowering the codecs' scheduling priority by %d: %w", nice, err)
+	}
+	return l, nil
+}
+
+func lowerPriority(by int) error {
+	// The raw system call returns 20 minus the nice value, so that it is never negative.
+	raw, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	if err != nil {
+		return err
+	}
+	return unix.Setpriority(unix.PRIO_PROCESS, 0, min(20-raw+by, 19))
+}
+
+// start runs startProcess on the launcher's thread.
+func (l *launcher) start(s *Settings) (p *process, err error) {
+	finished := make(chan struct{})
+	l.requests <- func() {
+		defer close(finished)
+		p, err = startProcess(s)
+	}
+	<-finished
+	return p, err
+}
+
+// close ends the thread; processes that still run are killed by the kernel.
+func (l *launcher) close() {
+	close(l.requests)
+	<-l.done
+}

@@ -1,0 +1,79 @@
+package codec
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// area is memory that the service shares with one codec process. A source is copied in once and read where it
+// lies; a result is copied out once, into the slice the cache keeps. Its size is fixed and sealed: a codec that
+// was taken over could otherwise shrink it under the service's feet, and the next touch would be a SIGBUS. Pages
+// cost nothing until they are written.
+type area struct {
+	file *os.File
+	data []byte
+}
+
+// keepPages is how much of an area stays allocated between jobs; what a larger image touched is given back.
+const keepPages = 4 << 20
+
+func newArea(name string, size int) (*area, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, fmt.Errorf("creating a memory area of %d bytes: %w", size, err)
+	}
+	a := &area{file: os.NewFile(uintptr(fd), name)}
+	if err := unix.Ftruncate(fd, int64(size)); err != nil {
+		a.close()
+		return nil, fmt.Errorf("sizing a memory area to %d bytes: %w", size, err)
+	}
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL); err != nil {
+		a.close()
+		return nil, fmt.Errorf("sealing a memory area: %w", err)
+	}
+	if err := a.open(size, unix.PROT_READ|unix.PROT_WRITE); err != nil {
+		a.close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// inheritArea maps an area that the parent process passed as a descriptor.
+func inheritArea(fd uintptr, name string, prot int) (*area, error) {
+	a := &area{file: os.NewFile(fd, name)}
+	info, err := a.file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("looking at the %s area: %w", name, err)
+	}
+	if err := a.open(int(info.Size()), prot); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *area) open(size, prot int) error {
+	data, err := unix.Mmap(int(a.file.Fd()), 0, size, prot, unix.MAP_SHARED)
+	if err != nil {
+		return fmt.Errorf("mapping a memory area of %d bytes: %w", size, err)
+	}
+	a.data = data
+	return nil
+}
+
+// trim gives back the pages beyond keepPages that the last used bytes touched.
+func (a *area) trim(used int) {
+	if used > keepPages {
+		// Failing leaves the pages allocated, which the recycling of the process ends.
+		_ = unix.Fallocate(int(a.file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, keepPages, int64(used-keepPages))
+	}
+}
+
+func (a *area) close() {
+	if a.data != nil {
+		_ = unix.Munmap(a.data)
+		a.data = nil
+	}
+	_ = a.file.Close()
+}

@@ -1,0 +1,340 @@
+package codec
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"image/png"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+
+	"imgopt/transform"
+	"imgopt/transform/libvips"
+)
+
+// The test binary is its own codec process.
+func TestMain(m *testing.M) {
+	if os.Getenv(settingsEnv) != "" {
+		if err := Serve(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func settings(t testing.TB) Settings {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Settings{
+		Options:   transform.Options{Workers: 2, Timeout: 7 * time.Second, MaxInputPixels: 268_402_689, SequentialRead: true, Mozjpeg: true},
+		Command:   []string{self},
+		MaxSource: 50_000_000,
+		MaxResult: 64 << 20,
+		Nice:      5,
+	}
+}
+
+func pool(t testing.TB, s Settings) *Pool {
+	t.Helper()
+	p, err := NewPool(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close() })
+	return p
+}
+
+func picture(width, height int) image.Image {
+	r := rand.New(rand.NewPCG(3, 4))
+	m := image.NewNRGBA(image.Rect(0, 0, width, height))
+	for y := range height {
+		for x := range width {
+			m.SetNRGBA(x, y, color.NRGBA{uint8(x), uint8(y), uint8(r.UintN(64)), 255})
+		}
+	}
+	return m
+}
+
+func jpegOf(t testing.TB, m image.Image) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, m, nil); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func pngOf(t testing.TB, m image.Image) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := png.Encode(&b, m); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// The same source gives the same bytes and the same failures as in this process.
+func TestPoolEqualsInProcess(t *testing.T) {
+	s := settings(t)
+	p := pool(t, s)
+	t.Logf("restrictions: %s", p.Restrictions())
+	in, err := libvips.New(s.Options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	photo := jpegOf(t, picture(700, 500))
+	for name, src := range map[string][]byte{
+		"jpeg": photo, "png": pngOf(t, picture(200, 300)), "truncated": photo[:len(photo)/2], "text": []byte("hello"), "empty": {},
+	} {
+		for _, output := range []string{transform.JPEG, transform.PNG, transform.WebP, transform.AVIF, transform.GIF, transform.TIFF} {
+			spec := transform.Spec{Output: output, Width: 128, Quality: 60}
+			want, wantErr := in.Encode(t.Context(), src, spec)
+			got, gotErr := p.Encode(t.Context(), src, spec)
+			var a, b *transform.CodecError
+			if errors.As(wantErr, &a) != errors.As(gotErr, &b) || !bytes.Equal(got, want) {
+				t.Errorf("%s to %s: %d bytes, %v; in process %d bytes, %v", name, output, len(got), gotErr, len(want), wantErr)
+			}
+		}
+	}
+}
+
+// victims returns the process ids of the pool.
+func (p *Pool) victims() []int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var pids []int
+	for proc := range p.live {
+		pids = append(pids, proc.cmd.Process.Pid)
+	}
+	return pids
+}
+
+// Processes die by SIGKILL while hundreds of calls run: each call still gets its result, because a source that
+// killed one process is given another.
+func TestKilledProcessesCostNobodyTheAnswer(t *testing.T) {
+	p := pool(t, settings(t))
+	src := jpegOf(t, picture(600, 400))
+	spec := transform.Spec{Output: transform.WebP, Width: 256, Quality: 75}
+	want, err := p.Encode(t.Context(), src, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	var killer sync.WaitGroup
+	var kills int
+	killer.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(150 * time.Millisecond):
+				// One at a time: the chance that a call loses both of its tries stays small but is not nothing.
+				if pids := p.victims(); len(pids) > 0 && unix.Kill(pids[0], unix.SIGKILL) == nil {
+					kills++
+				}
+			}
+		}
+	})
+	var calls sync.WaitGroup
+	var lost atomic.Int32
+	for range 300 {
+		calls.Go(func() {
+			got, err := p.Encode(context.Background(), src, spec)
+			var codec *transform.CodecError
+			if errors.As(err, &codec) { // its two tries met two kills, or it came after such a one
+				lost.Add(1)
+			} else if err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%d bytes, %v", len(got), err)
+			}
+		})
+	}
+	calls.Wait()
+	close(stop)
+	killer.Wait()
+	if kills < 5 {
+		t.Errorf("only %d kills: the test proved nothing", kills)
+	}
+	if s := p.Stats(); s.Crashed == 0 || s.Replaced == 0 {
+		t.Errorf("no crash was seen: %+v", s)
+	}
+	t.Logf("%d kills, %d calls lost both tries, %+v", kills, lost.Load(), p.Stats())
+}
+
+func TestStoppedProcessIsKilledAtTheLimit(t *testing.T) {
+	s := settings(t)
+	s.Options.Workers = 1
+	s.Options.Timeout = 300 * time.Millisecond
+	p := pool(t, s)
+	src := jpegOf(t, picture(300, 200))
+	spec := transform.Spec{Output: transform.WebP, Width: 64, Quality: 75}
+	if err := unix.Kill(p.victims()[0], syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	started := time.Now()
+	_, err := p.Encode(t.Context(), src, spec)
+	var codec *transform.CodecError
+	if !errors.As(err, &codec) || !codec.TimedOut {
+		t.Fatalf("%v, want a time-out", err)
+	}
+	limit := s.Options.Timeout + slack
+	if took := time.Since(started); took < limit || took > limit+2*time.Second {
+		t.Errorf("killed after %s, the limit is %s", took, limit)
+	}
+	// The slot is back.
+	freed := time.Now()
+	if _, err := p.Encode(t.Context(), src, spec); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the next job was done %s after the kill", time.Since(freed))
+}
+
+// No image is known that crashes this libvips, so SIGKILL stands in for the bug: whoever works on the source dies.
+func TestASourceThatKillsTwiceIsRefused(t *testing.T) {
+	s := settings(t)
+	s.Options.Workers = 1
+	p := pool(t, s)
+	slow, good := pngOf(t, picture(3000, 2500)), jpegOf(t, picture(300, 200))
+	spec := transform.Spec{Output: transform.AVIF, Width: 1920, Quality: 75}
+	var killer sync.WaitGroup
+	killer.Go(func() {
+		for crashes := range uint64(2) {
+			for p.Stats().Crashed != crashes || p.Stats().Busy == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			if err := unix.Kill(p.victims()[0], unix.SIGKILL); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	_, err := p.Encode(t.Context(), slow, spec)
+	killer.Wait()
+	var codec *transform.CodecError
+	if !errors.As(err, &codec) || !codec.Crashed {
+		t.Fatalf("%v, want a codec error that says it crashed", err)
+	}
+	if _, err := p.Encode(t.Context(), slow, transform.Spec{Output: transform.JPEG, Width: 128, Quality: 75}); !errors.As(err, &codec) {
+		t.Errorf("another width of it: %v, want a codec error", err)
+	}
+	if st := p.Stats(); st.Crashed != 2 || st.Poisoned != 1 {
+		t.Errorf("it was tried a third time: %+v", st)
+	}
+	if _, err := p.Encode(t.Context(), good, spec); err != nil {
+		t.Errorf("another source after it: %v", err)
+	}
+}
+
+func TestCancelledJobFreesItsSlot(t *testing.T) {
+	s := settings(t)
+	s.Options.Workers = 1
+	p := pool(t, s)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	_, err := p.Encode(ctx, pngOf(t, picture(3000, 2500)), transform.Spec{Output: transform.AVIF, Width: 1920, Quality: 75})
+	var codec *transform.CodecError
+	if !errors.Is(err, context.DeadlineExceeded) || errors.As(err, &codec) {
+		t.Fatalf("%v, want the deadline and no codec error", err)
+	}
+	if _, err := p.Encode(t.Context(), jpegOf(t, picture(300, 200)), transform.Spec{Output: transform.WebP, Width: 64, Quality: 75}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestProcessesAreRecycled(t *testing.T) {
+	s := settings(t)
+	s.Options.Workers, s.MaxJobs = 1, 3
+	p := pool(t, s)
+	src := jpegOf(t, picture(100, 80))
+	seen := map[int]bool{}
+	for range 10 {
+		if pids := p.victims(); len(pids) == 1 {
+			seen[pids[0]] = true
+		}
+		if _, err := p.Encode(t.Context(), src, transform.Spec{Output: transform.WebP, Width: 64, Quality: 75}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if st := p.Stats(); st.Recycled != 3 || st.Crashed != 0 || len(seen) < 3 {
+		t.Errorf("%+v, %d different processes", st, len(seen))
+	}
+}
+
+func TestCodecsRunAtALowerPriority(t *testing.T) {
+	p := pool(t, settings(t))
+	mine, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range p.victims() {
+		theirs, err := unix.Getpriority(unix.PRIO_PROCESS, pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if mine-theirs != 5 {
+			t.Errorf("codec priority %d, own %d: want 5 less", theirs, mine)
+		}
+	}
+}
+
+func TestTooLargeSourcesAndResultsAreCodecErrors(t *testing.T) {
+	s := settings(t)
+	s.Options.Workers, s.MaxSource, s.MaxResult = 1, 100_000, 2_000
+	p := pool(t, s)
+	var codec *transform.CodecError
+	if _, err := p.Encode(t.Context(), make([]byte, 100_001), transform.Spec{Output: transform.WebP, Width: 64, Quality: 75}); !errors.As(err, &codec) {
+		t.Errorf("a source over the limit: %v", err)
+	}
+	if _, err := p.Encode(t.Context(), jpegOf(t, picture(400, 300)), transform.Spec{Output: transform.WebP, Width: 384, Quality: 100}); !errors.As(err, &codec) {
+		t.Errorf("a result over the limit: %v", err)
+	}
+	if _, err := p.Encode(t.Context(), jpegOf(t, picture(40, 30)), transform.Spec{Output: transform.WebP, Width: 32, Quality: 40}); err != nil {
+		t.Errorf("a small one after them: %v", err)
+	}
+}
+
+func TestCloseEndsAllProcesses(t *testing.T) {
+	p, err := NewPool(settings(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pids := p.victims()
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range pids {
+		if err := unix.Kill(pid, 0); !errors.Is(err, unix.ESRCH) {
+			t.Errorf("process %d is still there (%v)", pid, err)
+		}
+	}
+	if _, err := p.Encode(t.Context(), []byte("x"), transform.Spec{Output: transform.WebP, Width: 64, Quality: 75}); !errors.Is(err, ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+func TestNewPoolSaysWhyItCannotStart(t *testing.T) {
+	s := settings(t)
+	s.Command = []string{"/bin/false"}
+	if _, err := NewPool(s); err == nil {
+		t.Error("a command that is no codec was accepted")
+	}
+	s.Command = []string{"/nonexistent"}
+	if _, err := NewPool(s); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%v, want that there is no such file", err)
+	}
+}

@@ -1,0 +1,143 @@
+package codec
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"imgopt/transform"
+	"imgopt/transform/libvips"
+)
+
+// Descriptors a codec process inherits.
+const (
+	controlFD = 3
+	sourceFD  = 4
+	resultFD  = 5
+)
+
+// settingsEnv carries the childSettings as JSON.
+const settingsEnv = "IMGOPT_CODEC"
+
+type childSettings struct {
+	Options transform.Options
+	MaxData uint64
+}
+
+// errTooLarge says that a result did not fit into the result area.
+var errTooLarge = errors.New("result is larger than the result area")
+
+// Serve is the whole life of a codec process: it takes requests until the service closes the socket. What it
+// returns is an error of the set-up or of the protocol, never of an image.
+func Serve() error {
+	runtime.LockOSThread() // processor time is counted per thread
+	var settings childSettings
+	if err := json.Unmarshal([]byte(os.Getenv(settingsEnv)), &settings); err != nil {
+		return fmt.Errorf("a codec process is started by the service, not by hand: %s: %w", settingsEnv, err)
+	}
+	source, err := inheritArea(sourceFD, "source", unix.PROT_READ)
+	if err != nil {
+		return err
+	}
+	defer source.close()
+	result, err := inheritArea(resultFD, "result", unix.PROT_READ|unix.PROT_WRITE)
+	if err != nil {
+		return err
+	}
+	defer result.close()
+	if err := libvips.Start(); err != nil {
+		return err
+	}
+	restrictions, err := restrict(settings.MaxData)
+	if err != nil {
+		return err
+	}
+	if err := send(reply{status: replyReady, message: restrictions}.append(nil)); err != nil {
+		return err
+	}
+	return serve(source.data, result.data, settings.Options)
+}
+
+func serve(source, result []byte, opts transform.Options) error {
+	packet := make([]byte, maxMessage)
+	for {
+		n, err := receive(packet)
+		if err != nil || n == 0 { // 0: the service has gone, or wants this process to
+			return err
+		}
+		req, err := parseRequest(packet[:n], len(source))
+		if err != nil {
+			return err
+		}
+		if err := send(work(req, source, result, opts).append(packet[:0])); err != nil {
+			return err
+		}
+	}
+}
+
+func work(req request, source, result []byte, opts transform.Options) reply {
+	before := threadCPU()
+	rep := reply{seq: req.seq}
+	err := libvips.Run(context.Background(), source[:req.source], req.spec, opts, func(encoded []byte) error {
+		if len(encoded) > len(result) {
+			return errTooLarge
+		}
+		rep.result = copy(result, encoded)
+		return nil
+	})
+	var codec *transform.CodecError
+	switch {
+	case err == nil:
+	case errors.Is(err, errTooLarge):
+		rep.status, rep.message = replyTooLarge, err.Error()
+	case errors.As(err, &codec) && codec.TimedOut:
+		rep.status, rep.message = replyTimedOut, codec.Message
+	case errors.As(err, &codec):
+		rep.status, rep.message = replyCodecError, codec.Message
+	default:
+		rep.status, rep.message = replyCodecError, err.Error()
+	}
+	rep.cpu = threadCPU() - before
+	return rep
+}
+
+// threadCPU is the processor time of the process: libvips works on a thread of its own beside this one.
+func threadCPU() time.Duration {
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t) != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
+}
+
+func send(packet []byte) error {
+	for {
+		err := unix.Sendto(controlFD, packet, unix.MSG_NOSIGNAL, nil)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("answering the service: %w", err)
+		}
+		return nil
+	}
+}
+
+func receive(packet []byte) (int, error) {
+	for {
+		n, _, err := unix.Recvfrom(controlFD, packet, 0)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return 0, fmt.Errorf("waiting for a request: %w", err)
+		}
+		return n, nil
+	}
+}
