@@ -1,0 +1,126 @@
+package config
+
+import (
+	"net"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// checks are rules for single values that the tags of a field cannot express. A check returns what is wrong, or "".
+var checks = map[string]func(string) string{
+	"listen":      checkListen,
+	"adminListen": func(s string) string { return unless(s == "", checkListen(s)) },
+	"basePath":    checkBasePath,
+	"origin":      checkOrigin,
+}
+
+func unless(fine bool, problem string) string {
+	if fine {
+		return ""
+	}
+	return problem
+}
+
+func checkListen(s string) string {
+	host, port, err := net.SplitHostPort(s)
+	n, notNumber := strconv.ParseUint(port, 10, 16)
+	fine := err == nil && notNumber == nil && port == strconv.FormatUint(n, 10) && !strings.ContainsAny(host, "/ ")
+	return unless(fine, "must be host:port or :port, with a port from 0 to 65535")
+}
+
+// checkBasePath has the rules of next/dist/server/config.js, and refuses what no request's path can begin with.
+func checkBasePath(s string) string {
+	fine := s == "" || strings.HasPrefix(s, "/") && !strings.HasSuffix(s, "/") && !strings.HasPrefix(s, "//") && !strings.ContainsAny(s, "?# \\")
+	return unless(fine, `must be empty or a path that starts with / and does not end with it, such as /docs`)
+}
+
+func checkOrigin(s string) string {
+	const want = "must be http://host[:port], https://host[:port] or file:///directory"
+	u, err := url.Parse(s)
+	if err != nil {
+		return want
+	}
+	if u.User != nil && u.User.String() == redacted {
+		return `holds "` + redacted + `" in place of a secret that "imgopt config" left out; put the secret back`
+	}
+	switch u.Scheme {
+	case "http", "https":
+		// Go leaves the range of a port to the dialer, and an empty one ("host:") to the reader.
+		port, err := strconv.ParseUint(u.Port(), 10, 16)
+		portFine := err == nil && port > 0 || u.Port() == "" && !strings.HasSuffix(u.Host, ":")
+		return unless(u.Hostname() != "" && portFine && (u.Path == "" || u.Path == "/") && !strings.ContainsAny(s, "?#"), want)
+	case "file":
+		return unless(u.Host == "" && u.User == nil && strings.HasPrefix(u.Path, "/") && !strings.ContainsAny(s, "?#"), want)
+	case "":
+		if strings.HasPrefix(s, "/") {
+			return want + "; a directory is file://" + s
+		}
+	}
+	return want
+}
+
+// combinations finds values that are fine alone but not together.
+func combinations(c *Config, p *Provenance) (errs Errors) {
+	add := func(path, value, problem string) {
+		errs = append(errs, &Error{Origin: p.Of(path), Key: path, Value: value, Problem: problem})
+	}
+	// said is the value of another key and who said it.
+	said := func(path, value string) string { return path + " (" + quote(value) + ", " + p.Of(path).String() + ")" }
+
+	// The key given last in the order of layers is the one to blame.
+	if overlap(c.Listen, c.AdminListen) {
+		if p.Of("listen").Kind > p.Of("adminListen").Kind {
+			add("listen", quote(c.Listen), "must be another address than "+said("adminListen", c.AdminListen))
+		} else {
+			add("adminListen", quote(c.AdminListen), "must be another address than "+said("listen", c.Listen))
+		}
+	}
+	switch {
+	case c.Storage.Type == "filesystem" && c.Storage.Path == "":
+		add("storage.type", quote(c.Storage.Type), "needs storage.path, the directory to keep jobs in")
+	case c.Storage.Type != "filesystem" && c.Storage.Path != "":
+		add("storage.path", quote(c.Storage.Path), "must be empty unless storage.type is filesystem; "+said("storage.type", c.Storage.Type))
+	case c.Storage.Path != "" && filepath.Clean(c.Storage.Path) == filepath.Clean(c.Cache.Disk.Path):
+		add("storage.path", quote(c.Storage.Path), "must be another directory than "+said("cache.disk.path", c.Cache.Disk.Path))
+	}
+	if c.Cache.Disk.Max > 0 && c.Cache.Disk.Path == "" {
+		add("cache.disk.max", quote(c.Cache.Disk.Max.String()), "needs cache.disk.path, the directory of the disk cache")
+	}
+	return errs
+}
+
+// overlap reports whether two listeners cannot both be opened: the same port on the same host or on all hosts.
+func overlap(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	if errA != nil || errB != nil || portA != portB || portA == "0" {
+		return false
+	}
+	every := func(host string) bool {
+		ip := net.ParseIP(host)
+		return host == "" || ip != nil && ip.IsUnspecified()
+	}
+	return hostA == hostB || every(hostA) || every(hostB)
+}
+
+// Mode is what a configuration is used for.
+type Mode int
+
+// Load has checked all that Any asks for; Serve also needs an origin.
+const (
+	Any Mode = iota
+	Serve
+)
+
+// Validate reports what the mode needs and the configuration lacks, as Errors.
+func (c *Config) Validate(m Mode) error {
+	if m == Serve && len(c.Origin) == 0 {
+		return Errors{{
+			Key:     "origin",
+			Problem: `not set; "imgopt serve" needs to know where relative urls are fetched: --origin http://127.0.0.1:3000, IMGOPT_ORIGIN, or origin in the configuration file`,
+		}}
+	}
+	return nil
+}

@@ -1,0 +1,212 @@
+package config
+
+import "time"
+
+// Config is a complete configuration: every field has a value. It is a snapshot and must not be changed.
+//
+// The tags of a field: key is its name in the file; default, min, max, enum and items (how many elements a list may
+// have) are written as a user would write them. The comment is the manual. After changing any of them run
+// `go test ./config -update`.
+type Config struct {
+	// Address (`host:port`) of the public listener, which serves `{basePath}/_next/image` and nothing else.
+	Listen string `key:"listen" default:":3000"`
+	// Address (`host:port`) of the admin listener with health, metrics and the demo page. Keep it private. Empty turns it off.
+	AdminListen string `key:"adminListen" default:"127.0.0.1:9090"`
+	// Where relative urls are fetched, tried in order: the frontend (`http://frontend:3000`) or a directory (`file:///app/public`). `imgopt serve` needs at least one.
+	Origin []string `key:"origin" items:"0..16"`
+	// A Next.js build: its `.next` (or other distDir), or the project directory that holds `.next`. `images`, `basePath` and the `experimental.imgOpt*` settings are taken from its manifests; keys given explicitly win.
+	NextDir string `key:"nextDir"`
+	// Prefix of the endpoint, as `basePath` in next.config.js: empty, or starts with `/` and does not end with it.
+	BasePath string `key:"basePath"`
+	Images   Images `key:"images"`
+	// Time limit of one job: waiting for a worker, all attempts to fetch the source, and the transformation.
+	Timeout time.Duration `key:"timeout" default:"30s" min:"1ms" max:"1h"`
+	// How often a job is tried, the first time included.
+	MaxAttempts int `key:"maxAttempts" default:"3" min:"1" max:"100"`
+	// Grace period after SIGTERM for finishing the requests and jobs that are under way.
+	ShutdownTimeout time.Duration `key:"shutdownTimeout" default:"25s" min:"0s" max:"1h"`
+	Fetch           Fetch         `key:"fetch"`
+	Transform       Transform     `key:"transform"`
+	Cache           Cache         `key:"cache"`
+	Storage         Storage       `key:"storage"`
+	Log             Log           `key:"log"`
+
+	// Next is what is known about the build in NextDir. It is not a key.
+	Next NextBuild
+}
+
+// Images has the names, meanings, defaults and limits of `images` in next.config.js
+// (next/dist/shared/lib/image-config.js and next/dist/server/config-schema.js, 16.4.6). The options that only matter
+// when a page is built or rendered (path, loaderFile, disableStaticImages, customCacheHandler) are not here.
+type Images struct {
+	// Widths in pixels that may be asked for, beside imageSizes.
+	DeviceSizes []int `key:"deviceSizes" default:"640,750,828,1080,1200,1920,2048,3840" min:"1" max:"10000" items:"0..25"`
+	// More widths in pixels that may be asked for.
+	ImageSizes []int `key:"imageSizes" default:"32,48,64,96,128,256,384" min:"1" max:"10000" items:"0..25"`
+	// Qualities that may be asked for. Only a build of a Next.js before 16 can leave this unset, which allows any.
+	Qualities []int `key:"qualities" default:"75" min:"1" max:"100" items:"1..20"`
+	// Formats to choose from for a client that accepts them, in order of preference.
+	Formats []string `key:"formats" default:"image/webp" enum:"image/avif,image/webp" items:"0..4"`
+	// Hosts from which any absolute url may be fetched. Deprecated by Next.js in favour of remotePatterns.
+	Domains []string `key:"domains" items:"0..50"`
+	// Absolute urls that may be fetched: a list of `{protocol, hostname, port, pathname, search}`, or of urls as given to `new URL()`. At most 50.
+	RemotePatterns []RemotePattern `key:"remotePatterns"`
+	// Relative urls that may be fetched: a list of `{pathname, search}`, at most 25. As in Next.js, static media is added to a list that is given. Only a build of a Next.js before 16 can leave this unset, which allows all.
+	LocalPatterns []LocalPattern `key:"localPatterns" default:"[{pathname: '**', search: ''}]"`
+	// Seconds for which an optimized image is fresh at least.
+	MinimumCacheTTL int `key:"minimumCacheTTL" default:"14400" min:"0" max:"3153600000"`
+	// Redirects followed when an absolute url is fetched.
+	MaximumRedirects int `key:"maximumRedirects" default:"3" min:"0" max:"20"`
+	// Largest source that is accepted.
+	MaximumResponseBody ByteSize `key:"maximumResponseBody" default:"50000000" min:"1" max:"9007199254740991"`
+	// Default of `cache.disk.max`; 0 turns the disk cache off.
+	MaximumDiskCacheSize *ByteSize `key:"maximumDiskCacheSize" min:"0"`
+	// Content-Security-Policy header of every image.
+	ContentSecurityPolicy string `key:"contentSecurityPolicy" default:"script-src 'none'; frame-src 'none'; sandbox;"`
+	// Whether a browser that opens an image's url saves or shows it.
+	ContentDispositionType string `key:"contentDispositionType" default:"attachment" enum:"attachment,inline"`
+	// Serve SVG sources, unchanged.
+	DangerouslyAllowSVG bool `key:"dangerouslyAllowSVG" default:"false"`
+	// Fetch absolute urls from private, loopback and other non-public addresses too.
+	DangerouslyAllowLocalIP bool `key:"dangerouslyAllowLocalIP" default:"false"`
+	// The application does not optimize images: the endpoint answers 404, as Next.js does.
+	Unoptimized bool `key:"unoptimized" default:"false"`
+	// With any loader but `default` the endpoint answers 404, as Next.js does.
+	Loader string `key:"loader" default:"default" enum:"default,imgix,cloudinary,akamai,custom"`
+}
+
+// Fetch configures how sources are fetched.
+type Fetch struct {
+	// Time limit of one attempt to fetch a source.
+	Timeout time.Duration `key:"timeout" default:"7s" min:"1ms" max:"1h"`
+	// Retries allowed per job, on average over all jobs, so that a failing origin is not hammered.
+	RetryBudget float64 `key:"retryBudget" default:"0.2" min:"0" max:"1"`
+	// Connections open at once to one host; 0 sets no limit.
+	MaxConnsPerHost int `key:"maxConnsPerHost" default:"64" min:"0" max:"65535"`
+}
+
+// Transform configures decoding, resizing and encoding.
+type Transform struct {
+	// Images transformed at once; 0 is one for each CPU the process may use.
+	Workers int `key:"workers" default:"0" min:"0" max:"1024"`
+	// Jobs that may wait for a worker; beyond that requests are refused with 503.
+	Queue int `key:"queue" default:"512" min:"0" max:"1000000"`
+	// Time limit of one transformation; 0 sets none of its own.
+	Timeout time.Duration `key:"timeout" default:"7s" min:"0s" max:"1h"`
+	// Sources with more pixels are not decoded but passed on unchanged; 0 sets no limit.
+	MaxInputPixels int `key:"maxInputPixels" default:"268402689" min:"0" max:"9007199254740991"`
+	// Read sources once from top to bottom, which takes less memory.
+	SequentialRead bool `key:"sequentialRead" default:"true"`
+	// Encode JPEG as mozjpeg does: smaller files for more time.
+	Mozjpeg bool `key:"mozjpeg" default:"true"`
+	// Where images are decoded and encoded: `process` gives every worker a process of its own without network, files or the right to start programs, so that a crash costs one image; `none` does it in the service's own process.
+	Isolation string `key:"isolation" default:"process" enum:"process,none"`
+	// How much codec processes yield to everything else on the machine, as in nice(1); 0 does not yield. Only for `transform.isolation: process`.
+	Nice int `key:"nice" default:"10" min:"0" max:"19"`
+	// Jobs after which a codec process is replaced; 0 is never.
+	MaxJobs int `key:"maxJobs" default:"10000" min:"0" max:"1000000000"`
+	// A codec process whose memory has grown by more than that since its first job is replaced; 0 is never.
+	MaxGrowth ByteSize `key:"maxGrowth" default:"256MiB" min:"0"`
+}
+
+// Values of Transform.Isolation and Storage.Type.
+const (
+	IsolationProcess  = "process"
+	IsolationNone     = "none"
+	StorageMemory     = "memory"
+	StorageFilesystem = "filesystem"
+)
+
+// Cache configures where optimized images are kept.
+type Cache struct {
+	// Memory for optimized images; 0 turns the memory cache off.
+	Memory ByteSize  `key:"memory" default:"256MiB" min:"0"`
+	Disk   DiskCache `key:"disk"`
+}
+
+// DiskCache configures the disk tier of the cache.
+type DiskCache struct {
+	// Directory for optimized images; several processes may share it. Empty turns the disk cache off.
+	Path string `key:"path"`
+	// Disk space for optimized images; 0 is `images.maximumDiskCacheSize` if that is set, else half of the disk's free space.
+	Max ByteSize `key:"max" default:"0" min:"0"`
+}
+
+// Storage configures where jobs are kept.
+type Storage struct {
+	// Where queued jobs are kept. With `filesystem`, jobs nobody waits for survive a crash.
+	Type string `key:"type" default:"memory" enum:"memory,filesystem"`
+	// Directory for `storage.type: filesystem`.
+	Path string `key:"path"`
+}
+
+// Log configures the log.
+type Log struct {
+	// Least important level that is logged.
+	Level string `key:"level" default:"info" enum:"debug,info,warn,error"`
+	// Form of a log line.
+	Format string `key:"format" default:"text" enum:"text,json"`
+	// Log every request.
+	Access bool `key:"access" default:"true"`
+}
+
+// RemotePattern is one element of images.remotePatterns. A nil field was not given and matches anything; a pointer to
+// "" matches only the empty string (next/dist/shared/lib/match-remote-pattern.js).
+type RemotePattern struct {
+	// Protocol is http or https, without a colon.
+	Protocol *string `json:"protocol,omitempty"`
+	// Hostname is a picomatch glob. It is empty if and only if HostnameRegexp is set.
+	Hostname string `json:"hostname,omitempty"`
+	// Port is the port as a url shows it: "" is the protocol's default port.
+	Port *string `json:"port,omitempty"`
+	// Pathname is a picomatch glob, by default **.
+	Pathname *string `json:"pathname,omitempty"`
+	// Search is the query with its question mark.
+	Search *string `json:"search,omitempty"`
+	// HostnameRegexp and PathnameRegexp are sources of JavaScript regular expressions, used instead of the globs: this is
+	// how images-manifest.json gives them.
+	HostnameRegexp string `json:"hostnameRegexp,omitempty"`
+	PathnameRegexp string `json:"pathnameRegexp,omitempty"`
+}
+
+// LocalPattern is one element of images.localPatterns, with the same conventions as RemotePattern
+// (next/dist/shared/lib/match-local-pattern.js).
+type LocalPattern struct {
+	Pathname       *string `json:"pathname,omitempty"`
+	Search         *string `json:"search,omitempty"`
+	PathnameRegexp string  `json:"pathnameRegexp,omitempty"`
+}
+
+// NextBuild is what a Next.js build says that is not a key of the configuration.
+type NextBuild struct {
+	// Dir is the build's distDir: NextDir or a directory in it. Empty without a build.
+	Dir string `json:"dir"`
+	// Manifest is the file the values were read from.
+	Manifest string `json:"manifest"`
+	// Version is the version of Next.js, or empty if the build does not tell.
+	Version string `json:"version"`
+	// TrailingSlash says that pages ask for {basePath}/_next/image/?url=… and that Next.js redirects the form without the
+	// slash to it (308); otherwise it is the other way round.
+	TrailingSlash bool `json:"trailingSlash"`
+	// AssetPrefix is the build's assetPrefix. It is not known from images-manifest.json.
+	AssetPrefix string `json:"assetPrefix"`
+}
+
+// DiskCache returns the directory of the disk cache and how many bytes it may hold, where 0 stands for half of the
+// disk's free space. ok is false when there is no disk cache.
+func (c *Config) DiskCache() (path string, limit int64, ok bool) {
+	if c.Cache.Disk.Path == "" {
+		return "", 0, false
+	}
+	if c.Cache.Disk.Max > 0 {
+		return c.Cache.Disk.Path, int64(c.Cache.Disk.Max), true
+	}
+	switch m := c.Images.MaximumDiskCacheSize; {
+	case m == nil:
+		return c.Cache.Disk.Path, 0, true
+	case *m == 0:
+		return "", 0, false
+	default:
+		return c.Cache.Disk.Path, int64(*m), true
+	}
+}
