@@ -25,14 +25,14 @@ func TestDefaults(t *testing.T) {
 			ContentDispositionType: "attachment", Loader: "default",
 		},
 		Timeout: 30 * time.Second, MaxAttempts: 3, ShutdownTimeout: 25 * time.Second,
-		Fetch:     Fetch{Timeout: 7 * time.Second, RetryBudget: 0.2, MaxConnsPerHost: 64},
+		Fetch: Fetch{Timeout: 7 * time.Second, RetryBudget: 0.2, MaxConnsPerHost: 64},
 		Transform: Transform{
 			Queue: 512, Timeout: 7 * time.Second, MaxInputPixels: 268402689, SequentialRead: true, Mozjpeg: true,
 			Isolation: IsolationProcess, Nice: 10, MaxJobs: 10000, MaxGrowth: 256 << 20,
 		},
-		Cache:     Cache{Memory: 256 << 20},
-		Storage:   Storage{Type: "memory"},
-		Log:       Log{Level: "info", Format: "text", Access: true},
+		Cache:   Cache{Memory: 256 << 20},
+		Storage: Storage{Type: "memory"},
+		Log:     Log{Level: "info", Format: "text", Access: true},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
