@@ -188,6 +188,11 @@ type NextBuild struct {
 	// TrailingSlash says that pages ask for {basePath}/_next/image/?url=… and that Next.js redirects the form without the
 	// slash to it (308); otherwise it is the other way round.
 	TrailingSlash bool `json:"trailingSlash"`
+	// SkipTrailingSlashRedirect says that Next.js answers both forms.
+	SkipTrailingSlashRedirect bool `json:"skipTrailingSlashRedirect"`
+	// NoCompress says that Next.js does not compress what it sends (compress: false). Neither is known from
+	// images-manifest.json.
+	NoCompress bool `json:"noCompress"`
 	// AssetPrefix is the build's assetPrefix. It is not known from images-manifest.json.
 	AssetPrefix string `json:"assetPrefix"`
 }

@@ -119,6 +119,8 @@ func (r *nextReader) serverFiles(path string, data []byte) {
 			BasePath      any            `json:"basePath"`
 			AssetPrefix   string         `json:"assetPrefix"`
 			TrailingSlash bool           `json:"trailingSlash"`
+			SkipRedirect  bool           `json:"skipTrailingSlashRedirect"`
+			Compress      *bool          `json:"compress"`
 			Images        map[string]any `json:"images"`
 			Experimental  map[string]any `json:"experimental"`
 		} `json:"config"`
@@ -127,6 +129,8 @@ func (r *nextReader) serverFiles(path string, data []byte) {
 		return
 	}
 	r.build.AssetPrefix, r.build.TrailingSlash = m.Config.AssetPrefix, m.Config.TrailingSlash
+	r.build.SkipTrailingSlashRedirect = m.Config.SkipRedirect
+	r.build.NoCompress = m.Config.Compress != nil && !*m.Config.Compress
 	r.images(path, m.Config.Images)
 	r.set(path, "basePath", m.Config.BasePath)
 	r.set(path, "transform.maxInputPixels", m.Config.Experimental["imgOptMaxInputPixels"])

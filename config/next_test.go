@@ -32,6 +32,7 @@ func TestNextBuilds(t *testing.T) {
 		"standalone": func(c *Config) {
 			c.Images.LocalPatterns = staticLocal
 			c.Images.MaximumDiskCacheSize = ptr(ByteSize(0))
+			c.Next.NoCompress, c.Next.SkipTrailingSlashRedirect = true, true
 		},
 		"basepath": func(c *Config) {
 			c.BasePath = "/docs"

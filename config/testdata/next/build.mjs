@@ -50,6 +50,8 @@ const cases = {
   loader: "export default { images: { loader: 'custom', loaderFile: './loader.js' } }",
   standalone: `export default {
     output: 'standalone',
+    compress: false,
+    skipTrailingSlashRedirect: true,
     distDir: 'build',
     images: { localPatterns: [], maximumDiskCacheSize: 0 },
   }`,
@@ -95,6 +97,8 @@ function keep(dist, out) {
       basePath: c.basePath,
       assetPrefix: c.assetPrefix,
       trailingSlash: c.trailingSlash,
+      skipTrailingSlashRedirect: c.skipTrailingSlashRedirect,
+      compress: c.compress,
       images: images(c.images),
       experimental: Object.fromEntries(Object.entries(c.experimental).filter(([k]) => k.startsWith('imgOpt'))),
     },
