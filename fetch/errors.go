@@ -44,6 +44,10 @@ type StatusError struct {
 	RetryAfter time.Duration
 }
 
+// UpstreamRetryAfter is RetryAfter, in the form the job room asks errors for.
+func (e *StatusError) UpstreamRetryAfter() time.Duration { return e.RetryAfter }
+
+
 // Error names the status.
 func (e *StatusError) Error() string {
 	if e.RetryAfter > 0 {

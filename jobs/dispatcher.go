@@ -1,0 +1,233 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"imgopt/failure"
+)
+
+// Work does one attempt of a job. It must return soon after ctx ends, which is the end of the job's time or of the
+// process. An error that wraps a *failure.Error with Retryable set is tried again; if it also offers
+// UpstreamRetryAfter() time.Duration (found with errors.As), not before that has passed. The result goes to every
+// caller that waits: it must not be changed afterwards.
+type Work[R any] func(ctx context.Context, job Job) (R, error)
+
+// Dispatcher runs jobs. Make one with New, end it with Close.
+type Dispatcher[R any] struct {
+	opt    Options
+	log    *slog.Logger
+	queue  Queue
+	work   Work[R]
+	budget *retryBudget
+	count  counters
+
+	group singleflight.Group
+
+	mu      sync.Mutex
+	flights map[Key]*flight[R]
+	meanRun time.Duration
+	closing bool
+
+	base   context.Context // of all work; ends when the grace period does
+	cancel context.CancelCauseFunc
+	stop   [priorities]context.CancelFunc // of the pumps
+	pumps  sync.WaitGroup
+	leads  sync.WaitGroup
+	runs   sync.WaitGroup
+	closed chan struct{} // the first Close has returned
+}
+
+// flight is a job as this process sees it: somebody here waits for it, or works on it, or both. All fields but done
+// are guarded by the dispatcher's mu; outcome is set before done is closed.
+type flight[R any] struct {
+	waiters int           // calls of Do
+	led     bool          // lead runs
+	running int           // attempts that run here: one, or two while one ends and the next begins
+	started bool          // an attempt has begun here
+	left    chan struct{} // told when the last waiter leaves, or the job is paused without any
+	done    chan struct{}
+	result  R
+	err     error
+}
+
+// errStopping is why running work is cancelled at the end of the grace period.
+var errStopping = errors.New("the process is stopping")
+
+// New starts a dispatcher that works on the jobs of q, which it owns from then on: Close closes it.
+func New[R any](o Options, q Queue, work Work[R]) (*Dispatcher[R], error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	d := &Dispatcher[R]{
+		opt: o, log: o.Log, queue: q, work: work,
+		budget:  newRetryBudget(o.RetryBudget, o.RetryReserve),
+		flights: make(map[Key]*flight[R]),
+		closed:  make(chan struct{}),
+	}
+	if d.log == nil {
+		d.log = slog.Default()
+	}
+	d.base, d.cancel = context.WithCancelCause(context.Background())
+	for p, slots := range [priorities]int{Interactive: o.Concurrency, Background: o.Background} {
+		var ctx context.Context
+		ctx, d.stop[p] = context.WithCancel(context.Background())
+		d.pumps.Go(func() { d.pump(ctx, Priority(p), make(chan struct{}, slots)) })
+	}
+	return d, nil
+}
+
+// Do returns the job's result, made once for all calls with the same key at a time. coalesced tells that the job was
+// there already. When ctx ends Do returns an error that wraps the context's, and the job goes on without it. All
+// other errors are those of the work, or a *failure.Error: 503 "queue_full" or "shutting_down" before any work, 502
+// or 504 "retries_exhausted", 504 "deadline" or "queue_timeout", 500 "panic".
+func (d *Dispatcher[R]) Do(ctx context.Context, job Job) (result R, coalesced bool, err error) {
+	if ctx.Err() != nil {
+		return result, false, fmt.Errorf("waiting for job %v: %w", job.Key, context.Cause(ctx))
+	}
+	d.mu.Lock()
+	if d.closing {
+		d.mu.Unlock()
+		return result, false, d.refuse(job, Interactive, errShuttingDown())
+	}
+	f := d.flights[job.Key]
+	if f == nil {
+		f = d.newFlight(job.Key)
+	}
+	f.waiters++
+	coalesced = f.led
+	if !f.led {
+		f.led = true
+		d.leads.Add(1)
+		// The caller may reuse the memory behind its strings (Fiber does) when it has left and the job has not.
+		job.Spec.Href, job.Spec.Format = strings.Clone(job.Spec.Href), strings.Clone(job.Spec.Format)
+	}
+	// Under the lock, so that a flight and its call in the group begin and end together: whoever ends the one
+	// makes the group forget the other.
+	ch := d.group.DoChan(string(job.Key[:]), func() (any, error) { return d.lead(f, job), nil })
+	d.mu.Unlock()
+	if coalesced {
+		d.emit(Event{Type: Coalesced, Key: job.Key, Kind: job.Kind, Priority: Interactive})
+	}
+
+	select {
+	case res := <-ch:
+		d.leave(f)
+		end := res.Val.(ending[R]) // lead brings its errors in there
+		return end.result, coalesced || end.joined, end.err
+	case <-ctx.Done():
+		d.leave(f)
+		return result, coalesced, fmt.Errorf("waiting for job %v: %w", job.Key, context.Cause(ctx))
+	}
+}
+
+// Submit enqueues a job nobody waits for. joined tells that it was there already, whether waited for or not. When
+// Submit returns, a durable queue has stored the job. Errors are *failure.Error 503 "queue_full", "shutting_down",
+// or "queue_unavailable".
+func (d *Dispatcher[R]) Submit(ctx context.Context, job Job) (joined bool, err error) {
+	d.mu.Lock()
+	closing := d.closing
+	d.mu.Unlock()
+	if closing {
+		return false, d.refuse(job, Background, errShuttingDown())
+	}
+	job.Spec.Href, job.Spec.Format = strings.Clone(job.Spec.Href), strings.Clone(job.Spec.Format)
+	return d.enqueue(ctx, job, Background, time.Time{})
+}
+
+// enqueue puts a job into the queue and tells about it.
+func (d *Dispatcher[R]) enqueue(ctx context.Context, job Job, p Priority, deadline time.Time) (joined bool, err error) {
+	job.Attempt, job.Priority = 0, p
+	joined, err = d.queue.Enqueue(ctx, Item{Job: job, EnqueuedAt: time.Now(), Deadline: deadline})
+	if err != nil {
+		return false, d.refuse(job, p, d.refusal(p, err))
+	}
+	e := Event{Type: Queued, Key: job.Key, Kind: job.Kind, Priority: p}
+	if joined {
+		e.Type = Coalesced
+	}
+	d.emit(e)
+	return joined, nil
+}
+
+// refuse tells about a call that is turned away.
+func (d *Dispatcher[R]) refuse(job Job, p Priority, why *failure.Error) error {
+	d.emit(Event{Type: Refused, Key: job.Key, Kind: job.Kind, Priority: p, Err: why})
+	return why
+}
+
+// refusal says what a queue's error means to the caller.
+func (d *Dispatcher[R]) refusal(p Priority, err error) *failure.Error {
+	switch {
+	case errors.Is(err, ErrFull):
+		f := failure.Wrap(http.StatusServiceUnavailable, "queue_full", textUnavailable, err)
+		own := 0
+		if p == Interactive {
+			own = 1 // the flight of the job that is refused
+		}
+		f.RetryAfter = min(max(d.estimatedWait(own), time.Second), d.opt.Timeout)
+		return f
+	case errors.Is(err, ErrClosed):
+		return errShuttingDown()
+	default:
+		f := failure.Wrap(http.StatusServiceUnavailable, "queue_unavailable", textUnavailable, err)
+		f.RetryAfter = time.Second
+		return f
+	}
+}
+
+const textUnavailable = "Service Unavailable"
+
+func errShuttingDown() *failure.Error {
+	f := failure.Wrap(http.StatusServiceUnavailable, "shutting_down", textUnavailable, errStopping)
+	f.RetryAfter = time.Second // another replica, or the next process
+	return f
+}
+
+// newFlight adds a flight; mu is held.
+func (d *Dispatcher[R]) newFlight(key Key) *flight[R] {
+	f := &flight[R]{left: make(chan struct{}, 1), done: make(chan struct{})}
+	d.flights[key] = f
+	return f
+}
+
+// leave ends one call's waiting.
+func (d *Dispatcher[R]) leave(f *flight[R]) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f.waiters--
+	f.mayLeave()
+}
+
+// mayLeave tells lead that nobody waits; mu is held.
+func (f *flight[R]) mayLeave() {
+	if f.waiters > 0 {
+		return
+	}
+	select {
+	case f.left <- struct{}{}:
+	default: // told already
+	}
+}
+
+// resolve ends the job for all who wait for it here.
+func (d *Dispatcher[R]) resolve(key Key, result R, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f := d.flights[key]
+	if f == nil {
+		return
+	}
+	delete(d.flights, key)
+	d.group.Forget(string(key[:]))
+	f.result, f.err = result, err
+	close(f.done)
+}

@@ -1,0 +1,127 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"imgopt/failure"
+)
+
+// Errors of a Queue that a caller must tell apart.
+var (
+	// ErrFull says that the queue holds as many jobs of that priority as it may.
+	ErrFull = errors.New("job queue is full")
+	// ErrLeaseLost says that the lease expired and the job is, or may be, somebody else's.
+	ErrLeaseLost = errors.New("job lease is lost")
+	// ErrClosed says that the queue was closed.
+	ErrClosed = errors.New("job queue is closed")
+)
+
+// Item is a job as a queue holds it.
+type Item struct {
+	Job
+	// EnqueuedAt is when the job was first enqueued.
+	EnqueuedAt time.Time
+	// Deadline ends the job, waiting included. It is zero for a background job that has not been started in this
+	// process: nobody's time runs while it waits.
+	Deadline time.Time
+}
+
+// Lease is the right to do a job until it expires. Its Item counts the attempt that begins with the lease.
+type Lease struct {
+	Item
+	// Token tells this lease from every other one of the same job, so that a worker that lost its lease cannot
+	// end its successor's.
+	Token string
+}
+
+// Outcome is how a job ended. A queue that carries results to other processes will get the result's bytes here.
+type Outcome struct {
+	// Failure is why the job failed, or nil.
+	Failure *failure.Error
+	// Dead asks the queue to keep the failed job as a dead letter, if it keeps such.
+	Dead bool
+}
+
+// Queue holds jobs between those who ask and those who work. A job's id is its key: at any time a queue holds it at
+// most once, queued or leased. Delivery is at least once: a lease that expires gives the job to the next worker.
+//
+// The results of jobs worked on in this process never travel through the queue. A queue shared by processes that
+// wait for each other's results adds, next to this interface, a subscription made before Enqueue is called (Do
+// waits in one place, lead, where its channel joins the others) and carries the result in Outcome.
+//
+// All methods may be called concurrently. Those that do I/O bound it themselves.
+type Queue interface {
+	// Enqueue adds an item. If its key is already queued or leased, the item joins that one (joined is true): an
+	// interactive one raises the priority of a queued background one and sets its kind and deadline, or extends
+	// the deadline of a queued interactive one; a background one makes the job outlive its waiters, and last a
+	// crash where the queue is durable. Fails with ErrFull if there is no room, ErrClosed after Close.
+	Enqueue(ctx context.Context, item Item) (joined bool, err error)
+
+	// Withdraw tells that nobody in this process waits for the job any more. The queue drops it if it is not
+	// leased and nobody else asked for it, and tells whether it did.
+	Withdraw(ctx context.Context, key Key) (dropped bool, err error)
+
+	// Lease waits for a ready job of the priority and leases it for ttl. Background jobs are not leased while an
+	// interactive one is ready. Fails with the context's error, or ErrClosed.
+	Lease(ctx context.Context, p Priority, ttl time.Duration) (Lease, error)
+
+	// Extend makes the lease expire ttl from now, or fails with ErrLeaseLost.
+	Extend(ctx context.Context, l Lease, ttl time.Duration) error
+
+	// Complete ends the job. Fails with ErrLeaseLost if the lease is not current; the job is then another's.
+	Complete(ctx context.Context, l Lease, o Outcome) error
+
+	// Requeue gives the job back, to be leased no earlier than at, with the attempts, priority, and deadline that
+	// l.Item now has. There is always room. Fails with ErrLeaseLost like Complete.
+	Requeue(ctx context.Context, l Lease, at time.Time) error
+
+	// Stats counts what the queue holds.
+	Stats(ctx context.Context) (QueueStats, error)
+
+	// Close ends all waiting Lease calls and hands back, without counting the attempt, what this process leased
+	// and others can do.
+	Close() error
+}
+
+// QueueStats counts what a queue holds now, and what happened since it was opened.
+type QueueStats struct {
+	Interactive, Background ClassStats
+	// Leased is the number of jobs leased by this process.
+	Leased int
+	// Reclaimed counts leases that expired or whose process died.
+	Reclaimed uint64
+	// Buried counts dead letters.
+	Buried uint64
+	// Corrupt counts stored jobs that could not be read and were dropped.
+	Corrupt uint64
+	// StoreErrors counts failures to store a job: it is then held in memory only, or tried again later.
+	StoreErrors uint64
+}
+
+// ClassStats counts the queued jobs of one priority.
+type ClassStats struct {
+	// Queued is the number of jobs not leased, those waiting for a retry included.
+	Queued int
+	// Delayed is how many of them wait for a retry.
+	Delayed int
+	// Oldest is how long the first ready job has been ready.
+	Oldest time.Duration
+}
+
+// Limits bound the number of queued jobs, not counting leased ones. Joins and retries need no room.
+type Limits struct {
+	Interactive, Background int
+}
+
+// DefaultLimits lets about as many interactive jobs wait as two CPUs do within the default time limit, and enough
+// background jobs for a pre-warming run of some thousand variants.
+func DefaultLimits() Limits { return Limits{Interactive: 1024, Background: 16384} }
+
+func (l Limits) validate() error {
+	if l.Interactive < 1 || l.Background < 1 {
+		return errors.New("queue limits must be at least 1")
+	}
+	return nil
+}
