@@ -47,7 +47,6 @@ type StatusError struct {
 // UpstreamRetryAfter is RetryAfter, in the form the job room asks errors for.
 func (e *StatusError) UpstreamRetryAfter() time.Duration { return e.RetryAfter }
 
-
 // Error names the status.
 func (e *StatusError) Error() string {
 	if e.RetryAfter > 0 {
