@@ -17,7 +17,7 @@ import (
 //	 16  body offset u32, body length u64
 //	 28  key [32]
 //	 60  StoredAt, ExpiresAt: Unix seconds i64, nanoseconds u32, each
-//	 84  MaxAge i64 nanoseconds, OriginalSize i64
+//	 84  MaxAge i64 seconds, OriginalSize i64
 //	100  lengths of the six strings, u32 each
 //	124  the strings, then the body up to the end
 //
@@ -149,7 +149,7 @@ func decodeHeader(k Key, b []byte) (*Entry, bodyRef, error) {
 		return nil, bodyRef{}, &CorruptError{"empty body"}
 	}
 	e := &Entry{
-		MaxAge:       time.Duration(le.Uint64(h[maxAgeAt:])),
+		MaxAge:       int64(le.Uint64(h[maxAgeAt:])),
 		OriginalSize: int64(le.Uint64(h[originalSizeAt:])),
 	}
 	var ok1, ok2 bool

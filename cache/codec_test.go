@@ -23,7 +23,7 @@ func encode(t testing.TB, k Key, e *Entry) []byte {
 func small() *Entry {
 	return &Entry{
 		Href: "/a.jpg", Body: []byte("body"), ContentType: "image/avif", ETag: "e", UpstreamETag: "u", SourceETag: `"s"`, SourceLastModified: "l",
-		MaxAge: time.Hour, StoredAt: noon, ExpiresAt: noon.Add(time.Hour + 5), OriginalSize: 7,
+		MaxAge: 3600, StoredAt: noon, ExpiresAt: noon.Add(time.Hour + 5), OriginalSize: 7,
 	}
 }
 

@@ -23,7 +23,7 @@ const processKeys = 64
 func versioned(n, version, size int) *Entry {
 	e := sized(size)
 	e.Href = fmt.Sprintf("/%d", n)
-	e.MaxAge = time.Duration(version) * time.Second
+	e.MaxAge = int64(version)
 	r := rand.New(rand.NewPCG(uint64(n), uint64(version)))
 	for i := range e.Body {
 		e.Body[i] = byte(r.Uint32())
@@ -32,7 +32,7 @@ func versioned(n, version, size int) *Entry {
 }
 
 func checkVersioned(e *Entry, n int) error {
-	want := versioned(n, int(e.MaxAge/time.Second), len(e.Body))
+	want := versioned(n, int(e.MaxAge), len(e.Body))
 	if e.Href != want.Href || string(e.Body) != string(want.Body) {
 		return fmt.Errorf("entry %d is not what any process wrote", n)
 	}

@@ -33,9 +33,10 @@ type Entry struct {
 	UpstreamETag string
 	// SourceETag and SourceLastModified are the source's validators as received, for conditional revalidation.
 	SourceETag, SourceLastModified string
-	// MaxAge is what Cache-Control's max-age says, in whole seconds. It is not the freshness here: after a failed
-	// revalidation it is shorter than ExpiresAt - StoredAt (see Retained).
-	MaxAge time.Duration
+	// MaxAge is what Cache-Control's max-age says, in seconds. (Origins do say 31536000000, which is more than a
+	// time.Duration can hold.) It is not the freshness here: after a failed revalidation it is shorter than
+	// ExpiresAt - StoredAt (see Retained).
+	MaxAge int64
 	// StoredAt is when the entry was made or last confirmed by its source. Of two entries of one key, the one with
 	// the later StoredAt is the truer.
 	StoredAt time.Time
@@ -83,15 +84,18 @@ func (e *Entry) SetPrepared(v any) any {
 
 // Expiry returns until when a variant made at now is fresh: for as long as its source allows, but at least for
 // minimumTTL (images.minimumCacheTTL). Source: ImageOptimizerCache.set in next/dist/server/image-optimizer.js.
-func Expiry(now time.Time, maxAge, minimumTTL time.Duration) time.Time {
-	return now.Add(max(maxAge, minimumTTL))
+func Expiry(now time.Time, maxAge int64, minimumTTL time.Duration) time.Time {
+	return now.Add(max(time.Duration(min(maxAge, maxFresh))*time.Second, minimumTTL))
 }
+
+// maxFresh is for how many seconds an entry can be fresh: a century, far from where a time.Duration ends.
+const maxFresh = 100 * 365 * 24 * 3600
 
 // Renewed returns a copy of e that was confirmed at now by its source and says maxAge. It shares e's Body.
 //
 // Next keeps the previous entry's max-age when the source has not changed (previousOutput.maxAge in
 // next/dist/server/image-optimizer/transform.js), so callers that follow it pass e.MaxAge unless that is 0.
-func (e *Entry) Renewed(now time.Time, maxAge, minimumTTL time.Duration) *Entry {
+func (e *Entry) Renewed(now time.Time, maxAge int64, minimumTTL time.Duration) *Entry {
 	return &Entry{
 		Href:               e.Href,
 		Body:               e.Body,
@@ -107,10 +111,10 @@ func (e *Entry) Renewed(now time.Time, maxAge, minimumTTL time.Duration) *Entry 
 	}
 }
 
-// Bounds of the max-age that an entry says after its revalidation failed.
+// Bounds of the max-age, in seconds, that an entry says after its revalidation failed.
 const (
-	retainedMin = 3 * time.Second
-	retainedMax = 30 * time.Second
+	retainedMin = 3
+	retainedMax = 30
 )
 
 // Retained returns a copy of e to store at now after a revalidation that failed: the old bytes with a max-age of 3

@@ -31,6 +31,15 @@ func TestState(t *testing.T) {
 	}
 }
 
+// Origins that count in milliseconds say a thousand years.
+func TestExpiryDoesNotOverflow(t *testing.T) {
+	for _, maxAge := range []int64{31536000000, 1 << 62, 1<<63 - 1} {
+		if got := Expiry(noon, maxAge, time.Hour); got.Before(noon.AddDate(99, 0, 0)) {
+			t.Errorf("max-age %d: fresh until %v", maxAge, got)
+		}
+	}
+}
+
 func TestExpiry(t *testing.T) {
 	for _, tt := range []struct{ maxAge, minimum, want time.Duration }{
 		{0, 4 * time.Hour, 4 * time.Hour},
@@ -39,7 +48,7 @@ func TestExpiry(t *testing.T) {
 		{time.Minute, 0, time.Minute},
 		{-time.Minute, 0, 0},
 	} {
-		if got := Expiry(noon, tt.maxAge, tt.minimum); !got.Equal(noon.Add(tt.want)) {
+		if got := Expiry(noon, int64(tt.maxAge/time.Second), tt.minimum); !got.Equal(noon.Add(tt.want)) {
 			t.Errorf("Expiry(%v, %v): got %v later", tt.maxAge, tt.minimum, got.Sub(noon))
 		}
 	}
@@ -50,7 +59,7 @@ func full(t *testing.T) *Entry {
 	t.Helper()
 	e := &Entry{
 		Href: "/a.jpg", Body: []byte("body"), ContentType: "image/avif", ETag: "e", UpstreamETag: "u", SourceETag: `"s"`,
-		SourceLastModified: "Sat, 21 Nov 2026 12:00:00 GMT", MaxAge: time.Hour, StoredAt: noon, ExpiresAt: noon.Add(time.Hour), OriginalSize: 7,
+		SourceLastModified: "Sat, 21 Nov 2026 12:00:00 GMT", MaxAge: 3600, StoredAt: noon, ExpiresAt: noon.Add(time.Hour), OriginalSize: 7,
 	}
 	v := reflect.ValueOf(e).Elem()
 	for i := range v.NumField() {
@@ -65,8 +74,8 @@ func TestRenewed(t *testing.T) {
 	old := full(t)
 	old.SetPrepared("headers")
 	later := noon.Add(2 * time.Hour)
-	e := old.Renewed(later, time.Minute, time.Hour)
-	if e.MaxAge != time.Minute || !e.StoredAt.Equal(later) || !e.ExpiresAt.Equal(later.Add(time.Hour)) {
+	e := old.Renewed(later, 60, time.Hour)
+	if e.MaxAge != 60 || !e.StoredAt.Equal(later) || !e.ExpiresAt.Equal(later.Add(time.Hour)) {
 		t.Errorf("freshness: got %v, %v, %v", e.MaxAge, e.StoredAt, e.ExpiresAt)
 	}
 	if e.Prepared() != nil {
@@ -94,9 +103,9 @@ func TestRetained(t *testing.T) {
 		{4 * time.Hour, 4 * time.Hour, 30 * time.Second, 4 * time.Hour},
 	} {
 		e := full(t)
-		e.MaxAge = tt.maxAge
+		e.MaxAge = int64(tt.maxAge / time.Second)
 		got := e.Retained(noon.Add(time.Hour), tt.minimum)
-		if got.MaxAge != tt.wantAge || got.ExpiresAt.Sub(noon.Add(time.Hour)) != tt.wantLife {
+		if got.MaxAge != int64(tt.wantAge/time.Second) || got.ExpiresAt.Sub(noon.Add(time.Hour)) != tt.wantLife {
 			t.Errorf("Retained(%v, %v): got max-age %v, fresh for %v", tt.maxAge, tt.minimum, got.MaxAge, got.ExpiresAt.Sub(got.StoredAt))
 		}
 	}

@@ -78,7 +78,7 @@ func Entry(n, version, size int) *cache.Entry {
 		UpstreamETag:       fmt.Sprintf("upstream-%d-%d", n, version),
 		SourceETag:         fmt.Sprintf(`W/"source-%d-%d"`, n, version),
 		SourceLastModified: "Sat, 21 Nov 2026 12:00:00 GMT",
-		MaxAge:             time.Duration(version) * time.Second,
+		MaxAge:             int64(version),
 		StoredAt:           stored,
 		ExpiresAt:          stored.Add(4 * time.Hour),
 		OriginalSize:       int64(size) * 10,
@@ -96,7 +96,7 @@ func body(n, version, size int) []byte {
 
 // Check returns what is wrong with e as some version of entry n made by Entry.
 func Check(e *cache.Entry, n int) error {
-	version := int(e.MaxAge / time.Second)
+	version := int(e.MaxAge)
 	return Same(e, Entry(n, version, len(e.Body)))
 }
 

@@ -1,0 +1,205 @@
+// Package optimizer is one image's way through the rooms: look into the cache; on a miss have the job done once,
+// whoever asks for it; on a stale entry answer at once and have it revalidated once in the background. The job
+// itself (work.go) is fetch, decide, encode, store. The order of decisions is Next.js' (imageOptimizer and
+// ResponseCache in next/dist/server, 16.4.6).
+package optimizer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"imgopt/cache"
+	"imgopt/failure"
+	"imgopt/fetch"
+	"imgopt/jobs"
+	"imgopt/transform"
+	"imgopt/validate"
+)
+
+// pipelineVersion is a part of every key. It changes when the same request would give other bytes.
+const pipelineVersion = "1"
+
+// Store is the cache as the optimizer needs it.
+type Store interface {
+	Get(ctx context.Context, k cache.Key) (*cache.Entry, error)
+	Put(ctx context.Context, k cache.Key, e *cache.Entry) error
+}
+
+// Memory is a cache that answers without waiting.
+type Memory interface {
+	Get(ctx context.Context, k cache.Key) (*cache.Entry, error)
+}
+
+// Fetcher gets sources.
+type Fetcher interface {
+	Fetch(ctx context.Context, r fetch.Request) (*fetch.Source, error)
+}
+
+// Options of an Optimizer. All fields but the hooks and the log are needed.
+type Options struct {
+	Store Store
+	// Memory is the tier of Store that answers at once; nil where there is none.
+	Memory  Memory
+	Fetcher Fetcher
+	Engine  transform.Engine
+	// Queue holds the jobs; the optimizer owns it and closes it.
+	Queue jobs.Queue
+	// Jobs configures the dispatcher.
+	Jobs jobs.Options
+	// MinimumTTL is the least time an entry is fresh: images.minimumCacheTTL.
+	MinimumTTL time.Duration
+	// AllowSVG is images.dangerouslyAllowSVG.
+	AllowSVG bool
+	// KeyParts is what else changes the bytes: the libvips version, the encoder's settings.
+	KeyParts []string
+	// Observe, when set, is told about every look-up and every stage of a job. It must not block.
+	Observe Observer
+	// Log gets what an operator must see; nil means slog.Default().
+	Log *slog.Logger
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Result is an answer and how it came about.
+type Result struct {
+	Entry *cache.Entry
+	State cache.State
+	// Coalesced says that another request had asked for the same and did the work.
+	Coalesced bool
+}
+
+// Optimizer answers requests for variants. Create it with New, end it with Close.
+type Optimizer struct {
+	opts       Options
+	dispatcher *jobs.Dispatcher[*cache.Entry]
+
+	// revalidating holds the keys whose revalidation is under way here, so that a thousand stale answers a second
+	// do not each ask the queue.
+	mu           sync.Mutex
+	revalidating map[cache.Key]time.Time
+}
+
+// New starts the workers.
+func New(o Options) (*Optimizer, error) {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Observe == nil {
+		o.Observe = silent{}
+	}
+	opt := &Optimizer{opts: o, revalidating: map[cache.Key]time.Time{}}
+	d, err := jobs.New(o.Jobs, o.Queue, opt.work)
+	if err != nil {
+		return nil, fmt.Errorf("starting the workers: %w", err)
+	}
+	opt.dispatcher = d
+	return opt, nil
+}
+
+// Version names everything besides a request that changes the bytes: jobs stored by a process of another version are
+// not this one's.
+func Version(keyParts ...string) string {
+	return strings.Join(append([]string{pipelineVersion}, keyParts...), " ")
+}
+
+// Close stops accepting work, finishes what is under way until ctx ends, and hands the rest back to the queue.
+func (o *Optimizer) Close(ctx context.Context) error { return o.dispatcher.Close(ctx) }
+
+// Stats describes the queue and the workers.
+func (o *Optimizer) Stats(ctx context.Context) (jobs.Stats, error) { return o.dispatcher.Stats(ctx) }
+
+// Key names the variant that a request asks for.
+func (o *Optimizer) Key(p validate.Params) cache.Key {
+	return cache.Key(jobs.KeyOf(pipelineVersion, spec(p), o.opts.KeyParts...))
+}
+
+func spec(p validate.Params) jobs.Spec {
+	return jobs.Spec{Href: p.Href, Absolute: p.Absolute, Width: p.Width, Quality: p.Quality, Format: p.Format}
+}
+
+// Lookup answers from memory, or reports false. It neither waits nor does anything about a stale entry: Get does.
+func (o *Optimizer) Lookup(p validate.Params) (Result, bool) {
+	if o.opts.Memory == nil {
+		return Result{}, false
+	}
+	e, err := o.opts.Memory.Get(context.Background(), o.Key(p))
+	if err != nil || e.State(o.opts.Now()) != cache.Hit {
+		return Result{}, false
+	}
+	return Result{Entry: e, State: cache.Hit}, true
+}
+
+// Get answers a request: from the cache, stale or not, or by having the work done. When ctx ends it returns and
+// the work goes on for whoever else waits. Errors are *failure.Error.
+func (o *Optimizer) Get(ctx context.Context, p validate.Params) (Result, error) {
+	key := o.Key(p)
+	if e, err := o.opts.Store.Get(ctx, key); err == nil {
+		state := e.State(o.opts.Now())
+		if state == cache.Stale {
+			o.revalidate(ctx, key, p)
+		}
+		return Result{Entry: e, State: state}, nil
+	}
+	e, coalesced, err := o.dispatcher.Do(ctx, jobs.Job{Key: jobs.Key(key), Kind: jobs.Miss, Spec: spec(p)})
+	if err != nil {
+		return Result{State: cache.Miss, Coalesced: coalesced}, waiting(err)
+	}
+	return Result{Entry: e, State: cache.Miss, Coalesced: coalesced}, nil
+}
+
+// waiting gives an error that is not the job's own but the waiter's (its time ran out, it went away) a status.
+func waiting(err error) error {
+	var f *failure.Error
+	if errors.As(err, &f) {
+		return err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return &failure.Error{Status: http.StatusGatewayTimeout, Reason: "deadline", Text: failure.TextUpstreamTimeout, Timeout: true, Cause: err}
+	}
+	return failure.From(err)
+}
+
+// Warm has a variant made in the background unless it is fresh. It reports whether there was anything to do.
+func (o *Optimizer) Warm(ctx context.Context, p validate.Params) (bool, error) {
+	key := o.Key(p)
+	if e, err := o.opts.Store.Get(ctx, key); err == nil && e.State(o.opts.Now()) == cache.Hit {
+		return false, nil
+	}
+	_, err := o.dispatcher.Submit(ctx, jobs.Job{Key: jobs.Key(key), Kind: jobs.Prewarm, Spec: spec(p)})
+	return true, err
+}
+
+// revalidate enqueues a revalidation unless one was enqueued here a moment ago. Failing is no reason to fail the
+// request that found the entry stale: the next one tries again.
+func (o *Optimizer) revalidate(ctx context.Context, key cache.Key, p validate.Params) {
+	now := o.opts.Now()
+	o.mu.Lock()
+	if until, ok := o.revalidating[key]; ok && now.Before(until) {
+		o.mu.Unlock()
+		return
+	}
+	// Another process may do the job and never tell: after one job's time the next stale answer asks again.
+	o.revalidating[key] = now.Add(o.opts.Jobs.Timeout)
+	o.mu.Unlock()
+
+	if _, err := o.dispatcher.Submit(ctx, jobs.Job{Key: jobs.Key(key), Kind: jobs.Revalidate, Spec: spec(p)}); err != nil {
+		o.revalidated(key)
+		o.opts.Log.Debug("a stale entry was served and could not be queued for revalidation", "href", p.Href, "error", err)
+	}
+}
+
+// revalidated forgets that a revalidation is under way.
+func (o *Optimizer) revalidated(key cache.Key) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.revalidating, key)
+}

@@ -1,0 +1,184 @@
+package optimizer
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"time"
+
+	"imgopt/cache"
+	"imgopt/fetch"
+	"imgopt/jobs"
+	"imgopt/transform"
+)
+
+// work does one attempt of a job: fetch the source, decide, encode, store. The entry that is returned has been
+// stored, unless storing failed, which costs the next request a miss and is no error of this one.
+func (o *Optimizer) work(ctx context.Context, job jobs.Job) (*cache.Entry, error) {
+	key := cache.Key(job.Key)
+	defer o.revalidated(key)
+
+	previous, _ := o.opts.Store.Get(ctx, key) // every error is a miss
+	// Somebody else may have been faster: another process that shares the store, or a job that ended between the
+	// look-up and the queue. A later attempt of a failing revalidation finds what the first one retained, and goes on.
+	if previous != nil && job.Attempt <= 1 && previous.State(o.opts.Now()) == cache.Hit {
+		return previous, nil
+	}
+	e, err := o.make(ctx, job, previous)
+	if err != nil {
+		if previous != nil && ctx.Err() == nil {
+			o.opts.Observe.Revalidated(Failed)
+			o.put(ctx, key, previous.Retained(o.opts.Now(), o.opts.MinimumTTL))
+		}
+		return nil, err
+	}
+	if previous != nil {
+		outcome := Changed
+		if e.ETag == previous.ETag {
+			outcome = Unchanged
+		}
+		o.opts.Observe.Revalidated(outcome)
+	}
+	o.put(ctx, key, e)
+	return e, nil
+}
+
+// minimumAge is images.minimumCacheTTL in seconds.
+func (o *Optimizer) minimumAge() int64 { return int64(o.opts.MinimumTTL / time.Second) }
+
+// put stores an entry; a failing tier has counted and reported it.
+func (o *Optimizer) put(ctx context.Context, key cache.Key, e *cache.Entry) {
+	if err := o.opts.Store.Put(ctx, key, e); err != nil && !errors.Is(err, cache.ErrTooLarge) {
+		o.opts.Log.Warn("a variant could not be stored", "href", e.Href, "error", err)
+	}
+}
+
+// make produces the entry, from previous where the source has not changed.
+func (o *Optimizer) make(ctx context.Context, job jobs.Job, previous *cache.Entry) (*cache.Entry, error) {
+	req := fetch.Request{Href: job.Spec.Href, Absolute: job.Spec.Absolute}
+	if previous != nil {
+		req.ETag, req.LastModified = previous.SourceETag, previous.SourceLastModified
+	}
+	started := time.Now()
+	src, err := o.opts.Fetcher.Fetch(ctx, req)
+	took := time.Since(started)
+	if err != nil {
+		o.opts.Observe.Fetched(took, 0, false, err)
+		return nil, err
+	}
+	o.opts.Observe.Fetched(took, len(src.Body), src.NotModified, nil)
+	maxAge := max(o.minimumAge(), parseMaxAge(src.CacheControl))
+	now := o.opts.Now()
+
+	body, upstreamETag := src.Body, ""
+	if src.NotModified {
+		if !passedThrough(previous) {
+			return renew(previous, src, now, maxAge, o.opts.MinimumTTL), nil
+		}
+		// What was passed through, because it is animated or because encoding failed, is looked at again, as Next.js
+		// does. Its bytes are the source's.
+		body, upstreamETag = previous.Body, previous.UpstreamETag
+	} else {
+		upstreamETag = etagOf(src)
+	}
+
+	plan, err := transform.Decide(body, job.Spec.Format, o.opts.AllowSVG)
+	if err != nil {
+		return nil, err
+	}
+	e := &cache.Entry{
+		Href:               job.Spec.Href,
+		UpstreamETag:       upstreamETag,
+		SourceETag:         src.ETag,
+		SourceLastModified: src.LastModified,
+		MaxAge:             maxAge,
+		StoredAt:           now,
+		OriginalSize:       int64(len(body)),
+	}
+	if src.NotModified {
+		e.SourceETag, e.SourceLastModified = previous.SourceETag, previous.SourceLastModified
+	}
+	switch {
+	case plan.Passthrough:
+		o.opts.Observe.PassedThrough(plan.Source)
+		passThrough(e, body, plan.Source)
+	case previous != nil && !passedThrough(previous) && previous.UpstreamETag == upstreamETag:
+		renewed := renew(previous, src, now, maxAge, o.opts.MinimumTTL)
+		renewed.ContentType = plan.Output
+		return renewed, nil
+	default:
+		if err := o.encode(ctx, e, body, plan, job); err != nil {
+			return nil, err
+		}
+	}
+	e.ExpiresAt = cache.Expiry(now, e.MaxAge, o.opts.MinimumTTL)
+	return e, nil
+}
+
+// encode fills e with the encoded image or, where the source cannot be decoded or encoded, with the source itself,
+// fresh for the minimum only.
+func (o *Optimizer) encode(ctx context.Context, e *cache.Entry, body []byte, plan transform.Plan, job jobs.Job) error {
+	started := time.Now()
+	out, err := o.opts.Engine.Encode(ctx, body, transform.Spec{Output: plan.Output, Width: job.Spec.Width, Quality: job.Spec.Quality})
+	var codec *transform.CodecError
+	switch {
+	case errors.As(err, &codec):
+		o.opts.Observe.FellBack(reasonOf(codec))
+		o.opts.Log.Warn("a source could not be encoded and is served as it is",
+			"href", job.Spec.Href, "type", plan.Source, "output", plan.Output, "error", err)
+		passThrough(e, body, plan.Source)
+		e.MaxAge = o.minimumAge()
+	case err != nil:
+		return err
+	default:
+		o.opts.Observe.Encoded(plan.Output, time.Since(started), len(body), len(out))
+		e.Body, e.ContentType = out, plan.Output
+		sum := sha256.Sum256(out)
+		e.ETag = base64.RawURLEncoding.EncodeToString(sum[:])
+	}
+	return nil
+}
+
+func reasonOf(err *transform.CodecError) string {
+	switch {
+	case err.Crashed:
+		return FallbackCrash
+	case err.TimedOut:
+		return FallbackTimeout
+	default:
+		return FallbackCodec
+	}
+}
+
+func passThrough(e *cache.Entry, body []byte, contentType string) {
+	e.Body, e.ContentType, e.ETag = body, contentType, e.UpstreamETag
+}
+
+// passedThrough tells entries that hold the source's own bytes: Next.js marks them by equal entity tags.
+func passedThrough(e *cache.Entry) bool { return e.ETag == e.UpstreamETag }
+
+// renew confirms previous. Next.js keeps the max-age it had (previousOutput.maxAge || maxAge).
+func renew(previous *cache.Entry, src *fetch.Source, now time.Time, maxAge int64, minimum time.Duration) *cache.Entry {
+	if previous.MaxAge > 0 {
+		maxAge = previous.MaxAge
+	}
+	e := previous.Renewed(now, maxAge, minimum)
+	if src.ETag != "" {
+		e.SourceETag = src.ETag
+	}
+	if src.LastModified != "" {
+		e.SourceLastModified = src.LastModified
+	}
+	return e
+}
+
+// etagOf is the source's entity tag in Next.js' form: what upstream sent, or the hash of the bytes, as base64url.
+// Source: extractEtag in next/dist/server/image-optimizer/extract-etag.js.
+func etagOf(src *fetch.Source) string {
+	if src.ETag != "" {
+		return base64.RawURLEncoding.EncodeToString([]byte(src.ETag))
+	}
+	sum := sha256.Sum256(src.Body)
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
