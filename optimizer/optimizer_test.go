@@ -62,14 +62,20 @@ type counting struct {
 	changed, unchanged, failed, notMod atomic.Int64
 }
 
-func (c *counting) Fetched(_ time.Duration, _ int, notModified bool, _ error) {
-	if notModified {
+func (c *counting) Fetched(_ jobs.Kind, _ time.Duration, src *fetch.Source, _ error) {
+	if src != nil && src.NotModified {
 		c.notMod.Add(1)
 	}
 }
-func (c *counting) Encoded(string, time.Duration, int, int) { c.encoded.Add(1) }
-func (c *counting) PassedThrough(string)                    { c.passed.Add(1) }
-func (c *counting) FellBack(string)                         { c.fellBack.Add(1) }
+
+func (c *counting) Encoded(_ transform.Plan, _ time.Duration, _, _ int, err error) {
+	if err != nil {
+		c.fellBack.Add(1)
+	} else {
+		c.encoded.Add(1)
+	}
+}
+func (c *counting) PassedThrough(transform.Plan) { c.passed.Add(1) }
 func (c *counting) Revalidated(outcome string) {
 	switch outcome {
 	case optimizer.Changed:

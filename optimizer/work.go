@@ -62,12 +62,10 @@ func (o *Optimizer) make(ctx context.Context, job jobs.Job, previous *cache.Entr
 	}
 	started := time.Now()
 	src, err := o.opts.Fetcher.Fetch(ctx, req)
-	took := time.Since(started)
+	o.opts.Observe.Fetched(job.Kind, time.Since(started), src, err)
 	if err != nil {
-		o.opts.Observe.Fetched(took, 0, false, err)
 		return nil, err
 	}
-	o.opts.Observe.Fetched(took, len(src.Body), src.NotModified, nil)
 	maxAge := max(o.minimumAge(), parseMaxAge(src.CacheControl))
 	now := o.opts.Now()
 
@@ -101,7 +99,7 @@ func (o *Optimizer) make(ctx context.Context, job jobs.Job, previous *cache.Entr
 	}
 	switch {
 	case plan.Passthrough:
-		o.opts.Observe.PassedThrough(plan.Source)
+		o.opts.Observe.PassedThrough(plan)
 		passThrough(e, body, plan.Source)
 	case previous != nil && !passedThrough(previous) && previous.UpstreamETag == upstreamETag:
 		renewed := renew(previous, src, now, maxAge, o.opts.MinimumTTL)
@@ -121,10 +119,10 @@ func (o *Optimizer) make(ctx context.Context, job jobs.Job, previous *cache.Entr
 func (o *Optimizer) encode(ctx context.Context, e *cache.Entry, body []byte, plan transform.Plan, job jobs.Job) error {
 	started := time.Now()
 	out, err := o.opts.Engine.Encode(ctx, body, transform.Spec{Output: plan.Output, Width: job.Spec.Width, Quality: job.Spec.Quality})
+	o.opts.Observe.Encoded(plan, time.Since(started), len(body), len(out), err)
 	var codec *transform.CodecError
 	switch {
 	case errors.As(err, &codec):
-		o.opts.Observe.FellBack(reasonOf(codec))
 		o.opts.Log.Warn("a source could not be encoded and is served as it is",
 			"href", job.Spec.Href, "type", plan.Source, "output", plan.Output, "error", err)
 		passThrough(e, body, plan.Source)
@@ -132,23 +130,11 @@ func (o *Optimizer) encode(ctx context.Context, e *cache.Entry, body []byte, pla
 	case err != nil:
 		return err
 	default:
-		o.opts.Observe.Encoded(plan.Output, time.Since(started), len(body), len(out))
 		e.Body, e.ContentType = out, plan.Output
 		sum := sha256.Sum256(out)
 		e.ETag = base64.RawURLEncoding.EncodeToString(sum[:])
 	}
 	return nil
-}
-
-func reasonOf(err *transform.CodecError) string {
-	switch {
-	case err.Crashed:
-		return FallbackCrash
-	case err.TimedOut:
-		return FallbackTimeout
-	default:
-		return FallbackCodec
-	}
 }
 
 func passThrough(e *cache.Entry, body []byte, contentType string) {

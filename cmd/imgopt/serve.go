@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/spf13/cobra"
+
+	"imgopt/config"
+	"imgopt/handler"
+)
+
+func serveCommand() *cobra.Command {
+	var s settings
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Answer {basePath}/_next/image, with health, metrics and a demo page on a second listener",
+		Args:  noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, _, err := s.load()
+			if err != nil {
+				return err
+			}
+			if err := c.Validate(config.Serve); err != nil {
+				return err
+			}
+			log := newLogger(cmd.ErrOrStderr(), c.Log)
+			slog.SetDefault(log)
+			return serve(cmd.Context(), c, log)
+		},
+	}
+	s.register(cmd)
+	return cmd
+}
+
+// serve runs the service until ctx ends (SIGTERM, SIGINT) or a listener fails, and then stops it within the grace
+// period: the listeners first, so that nothing new arrives, then the work, then what the work needs.
+func serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
+	limitMemory(log)
+	s, err := newService(c, log)
+	if err != nil {
+		return err
+	}
+	listeners, err := listen(c)
+	if err != nil {
+		s.close(context.Background())
+		return err
+	}
+	failed := make(chan error, len(listeners))
+	for _, l := range listeners {
+		go func() { failed <- l.serve(s) }()
+	}
+	for _, l := range listeners {
+		log.Info("listening", "what", l.name, "address", l.Addr().String())
+	}
+	s.ready.Store(true)
+
+	select {
+	case <-ctx.Done():
+		log.Info("stopping", "grace", c.ShutdownTimeout)
+	case err = <-failed:
+		log.Error("a listener failed; stopping", "error", err)
+	}
+	s.readiness.Drain()
+	started := time.Now()
+	grace, cancel := context.WithTimeout(context.Background(), c.ShutdownTimeout)
+	defer cancel()
+	stopped := s.close(grace)
+	if stopped != nil {
+		log.Error("stopped before everything was finished", "after", time.Since(started), "error", stopped)
+	} else {
+		log.Info("stopped", "after", time.Since(started))
+	}
+	return errors.Join(err, stopped)
+}
+
+// listener is an address and the application that answers there.
+type listener struct {
+	net.Listener
+	name string
+	app  func(*service) *fiber.App
+}
+
+func (l *listener) serve(s *service) error {
+	if err := l.app(s).Listener(l.Listener); err != nil {
+		return fmt.Errorf("serving the %s listener: %w", l.name, err)
+	}
+	return nil
+}
+
+// listen opens the configured addresses before anything else is started, so that a port in use is an error at once.
+func listen(c *config.Config) ([]*listener, error) {
+	open := []*listener{{name: "public", app: func(s *service) *fiber.App { return s.public }}}
+	addresses := []string{c.Listen}
+	if c.AdminListen != "" {
+		open = append(open, &listener{name: "admin", app: func(s *service) *fiber.App { return s.admin }})
+		addresses = append(addresses, c.AdminListen)
+	}
+	for i, l := range open {
+		ln, err := net.Listen("tcp", addresses[i])
+		if err != nil {
+			for _, earlier := range open[:i] {
+				_ = earlier.Close()
+			}
+			return nil, fmt.Errorf("opening the %s listener: %w", l.name, err)
+		}
+		l.Listener = handler.Wrap(ln, handler.ListenOptions{})
+	}
+	return open, nil
+}

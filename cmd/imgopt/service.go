@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"imgopt/cache"
+	"imgopt/config"
+	"imgopt/fetch"
+	"imgopt/handler"
+	"imgopt/handler/metrics"
+	"imgopt/jobs"
+	"imgopt/optimizer"
+	"imgopt/transform"
+	"imgopt/transform/codec"
+	"imgopt/transform/libvips"
+	"imgopt/validate"
+)
+
+// service is everything one configuration runs.
+type service struct {
+	public, admin *fiber.App
+	optimizer     *optimizer.Optimizer
+	readiness     *handler.Readiness
+	// waiting is the parent of every request's context; stopWaiting ends what still waits when the grace period is over.
+	waiting     context.Context
+	stopWaiting context.CancelFunc
+	// ready is set once the listeners are open.
+	ready atomic.Bool
+	// closers end what the optimizer needs, in this order.
+	closers []func() error
+}
+
+// newService builds the rooms and connects them. Nothing listens yet.
+func newService(c *config.Config, log *slog.Logger) (_ *service, err error) {
+	s := &service{}
+	s.waiting, s.stopWaiting = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			_ = s.close(context.Background())
+		}
+	}()
+	rules, err := validate.Compile(rulesOf(c))
+	if err != nil {
+		return nil, fmt.Errorf("compiling the rules of images: %w", err)
+	}
+	for _, warning := range rules.Warnings() {
+		log.Warn("a pattern can never match", "pattern", warning)
+	}
+	registry := prometheus.NewRegistry()
+	measured, err := metrics.New(registry, metrics.Build{Version: version, Libvips: libvips.Version()})
+	if err != nil {
+		return nil, fmt.Errorf("setting up the metrics: %w", err)
+	}
+	fetcher, err := fetch.New(fetch.Options{
+		Origins:         c.Origin,
+		BasePath:        c.BasePath,
+		Timeout:         c.Fetch.Timeout,
+		MaxBody:         int64(c.Images.MaximumResponseBody),
+		MaxRedirects:    c.Images.MaximumRedirects,
+		AllowLocalIP:    c.Images.DangerouslyAllowLocalIP,
+		MaxConnsPerHost: c.Fetch.MaxConnsPerHost,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("setting up fetching: %w", err)
+	}
+	s.closers = append(s.closers, func() error { fetcher.Close(); return nil })
+
+	engine, err := s.newEngine(c, log, measured)
+	if err != nil {
+		return nil, err
+	}
+	memory, store, err := s.newCache(c, log, measured)
+	if err != nil {
+		return nil, err
+	}
+	keyParts := []string{libvips.Version(), engineOptions(c).Fingerprint()}
+	queue, err := newQueue(c, log, optimizer.Version(keyParts...))
+	if err != nil {
+		return nil, err
+	}
+	s.optimizer, err = optimizer.New(optimizer.Options{
+		Store:      store,
+		Memory:     memory,
+		Fetcher:    fetcher,
+		Engine:     engine,
+		Queue:      queue,
+		Jobs:       jobOptions(c, log, measured),
+		Observe:    measured,
+		MinimumTTL: time.Duration(c.Images.MinimumCacheTTL) * time.Second,
+		AllowSVG:   c.Images.DangerouslyAllowSVG,
+		KeyParts:   keyParts,
+		Log:        log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := measured.WatchJobs(s.optimizer.Stats); err != nil {
+		return nil, err
+	}
+	return s, s.newApps(c, log, rules, registry, measured)
+}
+
+func workers(c *config.Config) int {
+	if c.Transform.Workers > 0 {
+		return c.Transform.Workers
+	}
+	return runtime.GOMAXPROCS(0) // what the cgroup grants
+}
+
+func engineOptions(c *config.Config) transform.Options {
+	return transform.Options{
+		Workers:        workers(c),
+		Timeout:        c.Transform.Timeout,
+		MaxInputPixels: uint64(c.Transform.MaxInputPixels),
+		SequentialRead: c.Transform.SequentialRead,
+		Mozjpeg:        c.Transform.Mozjpeg,
+	}
+}
+
+// maxResult bounds one encoded image; the largest variant, 3,840 pixels of noise as PNG, stays below it.
+const maxResult = 64 << 20
+
+// newEngine starts the codecs: in processes of their own, or in this one.
+func (s *service) newEngine(c *config.Config, log *slog.Logger, m *metrics.Metrics) (transform.Engine, error) {
+	if c.Transform.Isolation == config.IsolationNone {
+		log.Info("codecs run in the service's own process")
+		return libvips.New(engineOptions(c))
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding the program to start codec processes with: %w", err)
+	}
+	pool, err := codec.NewPool(codec.Settings{
+		Options:   engineOptions(c),
+		Command:   []string{self, codecSubcommand},
+		MaxSource: int(c.Images.MaximumResponseBody),
+		MaxResult: maxResult,
+		Nice:      c.Transform.Nice,
+		MaxJobs:   c.Transform.MaxJobs,
+		MaxGrowth: int64(c.Transform.MaxGrowth),
+		Log:       log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append([]func() error{pool.Close}, s.closers...)
+	log.Info("codec processes are ready", "processes", workers(c), "nice", c.Transform.Nice, "restrictions", pool.Restrictions())
+	return pool, m.WatchCodecs(func() metrics.CodecStats { return metrics.CodecStats(pool.Stats()) })
+}
+
+// newCache opens the tiers that are configured.
+func (s *service) newCache(c *config.Config, log *slog.Logger, m *metrics.Metrics) (optimizer.Memory, *cache.Tiered, error) {
+	memory, err := cache.NewMemory(int64(c.Cache.Memory))
+	if err != nil {
+		return nil, nil, err
+	}
+	tiers := []cache.Tier{{Name: "memory", Store: memory}}
+	watched := []metrics.Tier{{Name: "memory", Stats: memory.Stats}}
+	if path, size, ok := c.DiskCache(); ok {
+		if size == 0 {
+			size = cache.HalfFree
+		}
+		disk, err := cache.OpenDisk(cache.DiskOptions{Path: path, MaxBytes: size, Log: log})
+		if err != nil {
+			return nil, nil, err
+		}
+		tiers = append(tiers, cache.Tier{Name: "disk", Store: disk})
+		watched = append(watched, metrics.Tier{Name: "disk", Stats: disk.Stats})
+	}
+	store := cache.NewTiered(tiers...)
+	s.closers = append(s.closers, store.Close)
+	return memory, store, m.WatchCache(watched...)
+}
+
+func newQueue(c *config.Config, log *slog.Logger, version string) (jobs.Queue, error) {
+	limits := jobs.DefaultLimits()
+	limits.Interactive = c.Transform.Queue
+	if c.Storage.Type == config.StorageFilesystem {
+		return jobs.OpenFilesystem(jobs.FilesystemOptions{Dir: c.Storage.Path, Version: version, Limits: limits, Log: log})
+	}
+	return jobs.NewMemory(limits)
+}
+
+func jobOptions(c *config.Config, log *slog.Logger, m *metrics.Metrics) jobs.Options {
+	o := jobs.Defaults(workers(c))
+	o.Timeout = c.Timeout
+	o.MaxAttempts = c.MaxAttempts
+	o.RetryBudget = c.Fetch.RetryBudget
+	o.Observe = m.Job
+	o.Log = log
+	return o
+}
+
+// close stops the service: the listeners, the work, and what the work needs.
+func (s *service) close(ctx context.Context) error {
+	var errs []error
+	if s.public != nil {
+		errs = append(errs, s.public.ShutdownWithContext(ctx))
+	}
+	s.stopWaiting()
+	if s.optimizer != nil {
+		errs = append(errs, s.optimizer.Close(ctx))
+	}
+	// The admin listener answers to the end: /readyz tells why nothing else does.
+	if s.admin != nil {
+		errs = append(errs, s.admin.ShutdownWithContext(ctx))
+	}
+	for _, c := range s.closers {
+		errs = append(errs, c())
+	}
+	return errors.Join(errs...)
+}
+
+// images gives the handler the optimizer's answers in the handler's words.
+type images struct{ *optimizer.Optimizer }
+
+func (i images) Lookup(p validate.Params) (handler.Result, bool) {
+	r, ok := i.Optimizer.Lookup(p)
+	return handler.Result(r), ok
+}
+
+func (i images) Get(ctx context.Context, p validate.Params) (handler.Result, error) {
+	r, err := i.Optimizer.Get(ctx, p)
+	return handler.Result(r), err
+}

@@ -1,0 +1,200 @@
+package handler
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"imgopt/failure"
+)
+
+// Reasons of answers that are not failures, for logs and metrics.
+const (
+	reasonOK          = "ok"
+	reasonNotModified = "not_modified"
+	reasonRedirect    = "redirect"
+)
+
+var (
+	errNotFound = failure.New(http.StatusNotFound, "not_found", "Not Found")
+	errDisabled = failure.New(http.StatusNotFound, "disabled", "Not Found")
+	errMethod   = failure.New(http.StatusMethodNotAllowed, "method_not_allowed", "Method Not Allowed")
+	errBody     = failure.New(http.StatusRequestEntityTooLarge, "request_body", "Request Entity Too Large")
+	// Node's parser answers these itself, without a text.
+	errBadRequest = failure.New(http.StatusBadRequest, "bad_request", "")
+)
+
+// respond answers one request and says in a what it did.
+func (h *public) respond(ctx *fasthttp.RequestCtx, a *answer) {
+	defer func() {
+		if p := recover(); p != nil {
+			ctx.Response.Reset()
+			a.Outcome = Outcome{}
+			h.fail(ctx, a, failure.Wrap(http.StatusInternalServerError, "panic", "Internal Server Error", &panicError{p, debug.Stack()}))
+		}
+	}()
+	header := &ctx.Request.Header
+	path, query, fragment := splitTarget(header.RequestURI())
+	// A comparison of strings does not copy.
+	if string(path) != h.endpoint {
+		switch kind := h.classify(string(path)); kind {
+		case routeNone:
+			h.fail(ctx, a, errNotFound)
+			return
+		case routeSlash, routeRepeated:
+			h.redirect(ctx, a, h.location(kind, string(path), string(query), string(fragment)))
+			return
+		}
+	}
+	if h.disabled {
+		h.fail(ctx, a, errDisabled)
+		return
+	}
+	if !ctx.IsGet() && !ctx.IsHead() {
+		h.fail(ctx, a, errMethod)
+		return
+	}
+	if err := h.checkMessage(ctx); err != nil {
+		h.fail(ctx, a, err)
+		return
+	}
+	p, err := h.params.check(query, joined(header, headerAccept))
+	if err != nil {
+		h.fail(ctx, a, err)
+		return
+	}
+	a.params = p
+	r, ok := h.images.Lookup(p)
+	if !ok {
+		work, cancel := context.WithTimeout(h.context, h.timeout)
+		r, err = h.images.Get(work, p)
+		cancel()
+		if err != nil {
+			h.fail(ctx, a, err)
+			return
+		}
+	}
+	h.succeed(ctx, a, r)
+}
+
+// panicError is a bug in a room that was asked for an image. It costs one request, not the process.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (e *panicError) Error() string { return fmt.Sprint("panic: ", e.value) }
+
+// checkMessage refuses what Node's parser would have refused before Next saw it, and bodies.
+func (h *public) checkMessage(ctx *fasthttp.RequestCtx) error {
+	header := &ctx.Request.Header
+	if header.ContentLength() > 0 {
+		return errBody
+	}
+	if header.IsHTTP11() {
+		if len(header.Host()) == 0 {
+			return errBadRequest
+		}
+	} else if p := string(header.Protocol()); p != "HTTP/1.0" {
+		return errBadRequest
+	}
+	return nil
+}
+
+// isTarget reports whether a part of a request target holds only what Node's parser lets through: printable ASCII
+// without spaces.
+func isTarget(target string) bool {
+	return strings.IndexFunc(target, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
+}
+
+// redirect answers 308 as next/dist/server/lib/router-server.js does.
+func (h *public) redirect(ctx *fasthttp.RequestCtx, a *answer, location string) {
+	if !isTarget(location) {
+		h.fail(ctx, a, errBadRequest)
+		return
+	}
+	ctx.SetStatusCode(http.StatusPermanentRedirect)
+	ctx.Response.Header.Set("Location", location)
+	ctx.Response.Header.Set("Refresh", "0;url="+location)
+	a.Status, a.Reason, a.Bytes = http.StatusPermanentRedirect, reasonRedirect, len(location)
+	h.writeText(ctx, location)
+}
+
+// fail answers a failure. Next sends nothing but the text with its own: no Content-Type, no caching headers.
+func (h *public) fail(ctx *fasthttp.RequestCtx, a *answer, err error) {
+	f := failure.From(err)
+	header := &ctx.Response.Header
+	ctx.SetStatusCode(f.Status)
+	switch f {
+	case errMethod:
+		header.Set("Allow", "GET, HEAD")
+	case errNotFound, errDisabled:
+		// The plain 404 that Next has for images and other subresources (router-server.js).
+		header.Set("Cache-Control", "private, no-cache, no-store, max-age=0, must-revalidate")
+		header.SetContentType("text/plain; charset=utf-8")
+	case errBody, errBadRequest:
+		hangUp(ctx)
+	}
+	if f.RetryAfter > 0 {
+		header.Set("Retry-After", strconv.FormatInt(int64((f.RetryAfter+time.Second-1)/time.Second), 10))
+	}
+	a.Status, a.Reason, a.Bytes, a.err = f.Status, f.Reason, len(f.Text), err
+	h.writeText(ctx, f.Text)
+}
+
+// writeText writes a body the way Node does when it is not told a length: chunked to whoever understands that. So
+// there is no Content-Length, nor one in the answer to HEAD.
+func (h *public) writeText(ctx *fasthttp.RequestCtx, text string) {
+	switch {
+	case ctx.IsHead():
+		ctx.Response.SkipBody = true
+	case ctx.Request.Header.IsHTTP11():
+		ctx.Response.SetBodyStream(strings.NewReader(text), -1)
+	default:
+		ctx.Response.SetBodyString(text)
+	}
+}
+
+var (
+	headerAccept          = "Accept"
+	headerAcceptEncoding  = "Accept-Encoding"
+	headerIfNoneMatch     = "If-None-Match"
+	headerIfModifiedSince = "If-Modified-Since"
+	headerCacheControl    = "Cache-Control"
+)
+
+// joined returns a header's value, trimmed. Of several with the name it is all of them, as Node joins them.
+func joined(h *fasthttp.RequestHeader, name string) []byte {
+	values := h.PeekAll(name)
+	switch len(values) {
+	case 0:
+		return nil
+	case 1:
+		return trimOWS(values[0])
+	}
+	var all []byte
+	for i, v := range values {
+		if i > 0 {
+			all = append(all, ", "...)
+		}
+		all = append(all, trimOWS(v)...)
+	}
+	return all
+}
+
+// trimOWS trims spaces and tabs, of which fasthttp leaves some.
+func trimOWS(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
+	}
+	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
+		b = b[:len(b)-1]
+	}
+	return b
+}

@@ -1,0 +1,18 @@
+// Package handler is the edge of imgopt: the public application that answers {basePath}/_next/image as
+// Next.js 16.4.6 does, and the admin application (health, readiness, metrics, the demo page), both on Fiber.
+//
+// What the public application sends was taken from a running `next start` and from its sources:
+// next/dist/server/image-optimizer.js (setResponseHeaders, sendResponse, getFileNameWithExtension),
+// send-payload.js (sendEtagResponse), serve-static.js (media types), next-server.js (handleNextImageRequest) and
+// lib/router-utils/resolve-routes.js (redirects). The ports of the small modules Next uses (fresh,
+// content-disposition, mime, negotiator) are compared with the modules themselves by the tables in testdata.
+//
+// A hit costs a look-up and a write. Params are remembered per query, headers are prepared once per entry, bodies
+// are never copied by this package, and a 304 is decided from the entry's tag alone.
+//
+// Differences from Next, all on purpose:
+//   - Methods other than GET and HEAD get 405 with Allow; Next serves the image to POST, PUT, DELETE and the rest.
+//   - A request with a body is refused with 413 and its connection closed; Next ignores the body.
+//   - Request headers may be 32 KiB; Next (Node) answers 431 above 16 KiB.
+//   - Paths that are not the endpoint get a plain 404; there the frontend is not asked.
+package handler

@@ -1,0 +1,246 @@
+package handler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+
+	"imgopt/cache"
+	"imgopt/validate"
+)
+
+// Rules decides what a request asks for. *validate.Rules implements it.
+type Rules interface {
+	// Check returns what the raw query and the Accept header ask for, or a *failure.Error. The result may share
+	// memory with the arguments.
+	Check(rawQuery, accept string) (validate.Params, error)
+}
+
+// Images makes or finds the variants. It is asked by many goroutines at once.
+type Images interface {
+	// Lookup answers from memory at once or reports false: it neither waits nor allocates. A stale entry is an
+	// answer, too; that it is revalidated is the implementation's business.
+	Lookup(p validate.Params) (Result, bool)
+	// Get answers by whatever means. Its errors are answered as failure.From says. A client's departure does not end
+	// ctx, only the request's time budget does.
+	Get(ctx context.Context, p validate.Params) (Result, error)
+}
+
+// Result is a variant and how it came about.
+type Result struct {
+	Entry *cache.Entry
+	State cache.State
+	// Coalesced says that the work was, or is being, done for another request.
+	Coalesced bool
+}
+
+// Observer is told about every request of the public application, for metrics. *metrics.Metrics implements it.
+type Observer interface {
+	RequestStarted()
+	RequestDone(Outcome)
+}
+
+// Outcome is one answered request.
+type Outcome struct {
+	// Status is the answer's.
+	Status int
+	// Reason is failure.Error's for a failure, "not_modified" or "redirect" for a 3xx, and "ok" otherwise.
+	Reason string
+	// State is the cache state of an answered image; "" for any other answer.
+	State cache.State
+	// Coalesced is Result's.
+	Coalesced bool
+	// Bytes is the size of the body, 0 for HEAD and 304.
+	Bytes int
+	// Duration is the time from the end of the request's header to the beginning of the answer.
+	Duration time.Duration
+}
+
+// Options configures the public application. The zero value of a limit is its default.
+type Options struct {
+	// BasePath is basePath of next.config.js: "" or a path that begins with a slash and does not end with one.
+	BasePath string
+	// TrailingSlash and SkipTrailingSlashRedirect are those of next.config.js. The spelling of the endpoint that the
+	// first does not ask for is redirected with 308, or served when the second is set.
+	TrailingSlash, SkipTrailingSlashRedirect bool
+	// Disabled answers 404 on the endpoint, as Next does with images.unoptimized or a loader of one's own.
+	Disabled bool
+	// NoCompress is compress: false of next.config.js. Next compresses the answers that are text (SVG, BMP, ICO).
+	NoCompress bool
+	// ContentSecurityPolicy is images.contentSecurityPolicy, sent as it is.
+	ContentSecurityPolicy string
+	// ContentDispositionType is images.contentDispositionType: attachment or inline.
+	ContentDispositionType string
+
+	// Timeout is the budget of one request that is not answered from memory. Default 30 s.
+	Timeout time.Duration
+	// HeaderTimeout is the time a client has to send a request once it has begun. Default 10 s.
+	HeaderTimeout time.Duration
+	// IdleTimeout is how long a kept-alive connection may rest between requests. Default 75 s.
+	IdleTimeout time.Duration
+	// MaxHeaderBytes is the limit of a request's line and headers together; above it the answer is 431. Default and
+	// minimum 32 KiB, for which the longest legal url (3,072 characters, percent-encoded) leaves 22 KiB.
+	MaxHeaderBytes int
+	// MaxConns is how many connections are served at once; more get a 503. Default 16,384.
+	MaxConns int
+
+	// Log, when set, gets one line per request at level info and the causes of failures. Nil turns it off.
+	Log *slog.Logger
+	// Observer, when set, is told about every request.
+	Observer Observer
+	// Context is the parent of every request's: cancelled only when waiting for work has to end. Default Background.
+	Context context.Context
+}
+
+const (
+	defaultTimeout       = 30 * time.Second
+	defaultHeaderTimeout = 10 * time.Second
+	defaultIdleTimeout   = 75 * time.Second
+	minHeaderBytes       = 32 << 10
+	defaultMaxConns      = 16 << 10
+	// maxBody is the largest request body that is read, so that it can be refused. 0 would be Fiber's 4 MiB.
+	maxBody = 1
+)
+
+// settings are what answers depend on beside the entry. They never change.
+type settings struct {
+	endpoint    string // the spelling that is served
+	plain       string // the endpoint without its trailing slash
+	bothForms   bool
+	disabled    bool
+	compress    bool
+	csp         []byte
+	disposition string
+}
+
+// public is the public application's handler.
+type public struct {
+	*settings
+	images   Images
+	params   *memo
+	timeout  time.Duration
+	log      *slog.Logger
+	observer Observer
+	context  context.Context
+}
+
+// New returns the public application. Serve it with (*fiber.App).Listener on a listener made by Wrap, and stop it
+// with ShutdownWithContext: it stops accepting, closes idle connections, tells the others to close with their next
+// answer and waits for them. Connections that were opened and never used are closed once they are 5 s old.
+func New(images Images, rules Rules, o Options) (*fiber.App, error) {
+	if images == nil || rules == nil {
+		return nil, errors.New("handler: images and rules are required")
+	}
+	s, err := newSettings(o)
+	if err != nil {
+		return nil, err
+	}
+	if o.Context == nil {
+		o.Context = context.Background()
+	}
+	if o.Observer == nil {
+		o.Observer = nobody{}
+	}
+	h := &public{
+		settings: s,
+		images:   images,
+		params:   newMemo(rules),
+		timeout:  orDefault(o.Timeout, defaultTimeout),
+		log:      o.Log,
+		observer: o.Observer,
+		context:  o.Context,
+	}
+	return newApp(appOptions{
+		serve:         h.serve,
+		headerTimeout: orDefault(o.HeaderTimeout, defaultHeaderTimeout),
+		idleTimeout:   orDefault(o.IdleTimeout, defaultIdleTimeout),
+		maxHeader:     max(o.MaxHeaderBytes, minHeaderBytes),
+		maxConns:      orDefault(o.MaxConns, defaultMaxConns),
+		refused:       h.refused,
+	}), nil
+}
+
+func newSettings(o Options) (*settings, error) {
+	if p := o.BasePath; p != "" && (p[0] != '/' || strings.HasSuffix(p, "/")) {
+		return nil, fmt.Errorf("handler: basePath %q: want nothing, or a path that begins with a slash and does not end with one", p)
+	}
+	switch o.ContentDispositionType {
+	case "attachment", "inline":
+	default:
+		return nil, fmt.Errorf("handler: contentDispositionType %q: want attachment or inline", o.ContentDispositionType)
+	}
+	if i := strings.IndexFunc(o.ContentSecurityPolicy, func(r rune) bool { return r < ' ' || r > '~' }); i >= 0 {
+		return nil, fmt.Errorf("handler: contentSecurityPolicy %q: want printable ASCII only", o.ContentSecurityPolicy)
+	}
+	s := &settings{
+		plain:       o.BasePath + "/_next/image",
+		bothForms:   o.SkipTrailingSlashRedirect,
+		disabled:    o.Disabled,
+		compress:    !o.NoCompress,
+		csp:         []byte(o.ContentSecurityPolicy),
+		disposition: o.ContentDispositionType,
+	}
+	s.endpoint = s.plain
+	if o.TrailingSlash {
+		s.endpoint += "/"
+	}
+	return s, nil
+}
+
+// serve answers one request.
+func (h *public) serve(ctx *fasthttp.RequestCtx) {
+	h.observer.RequestStarted()
+	a := answer{}
+	h.respond(ctx, &a)
+	a.Duration = time.Since(ctx.Time())
+	if ctx.IsHead() {
+		a.Bytes = 0
+	}
+	h.observer.RequestDone(a.Outcome)
+	if h.log != nil {
+		h.logRequest(ctx, &a)
+	}
+}
+
+// refused counts and logs a message that could not be read.
+func (h *public) refused(ctx *fasthttp.RequestCtx, status int) {
+	reasons := map[int]string{
+		fasthttp.StatusRequestTimeout:              "request_timeout",
+		fasthttp.StatusRequestEntityTooLarge:       errBody.Reason,
+		fasthttp.StatusRequestHeaderFieldsTooLarge: "request_header_too_large",
+	}
+	o := Outcome{Status: status, Reason: orDefault(reasons[status], errBadRequest.Reason)}
+	h.observer.RequestStarted()
+	h.observer.RequestDone(o)
+	if h.log != nil {
+		h.log.LogAttrs(h.context, slog.LevelInfo, "request refused",
+			slog.Int("status", status), slog.String("reason", o.Reason), slog.String("remote", ctx.RemoteAddr().String()))
+	}
+}
+
+// answer is what became of a request, for metrics and the log.
+type answer struct {
+	Outcome
+	params validate.Params // zero when validation failed
+	err    error
+}
+
+func orDefault[T comparable](v, d T) T {
+	var zero T
+	if v == zero {
+		return d
+	}
+	return v
+}
+
+// nobody observes.
+type nobody struct{}
+
+func (nobody) RequestStarted()     {}
+func (nobody) RequestDone(Outcome) {}
