@@ -25,6 +25,8 @@ type server struct {
 	stop    chan struct{}
 	watcher sync.WaitGroup
 	peak    int64
+	// startup is the processor time spent before the first answer, which is no work of the images.
+	startup float64
 }
 
 // freePort asks the system for a port.
@@ -66,11 +68,12 @@ func start(ctx context.Context, binary string, args ...string) (*server, error) 
 			return nil, fmt.Errorf("imgopt does not answer: %s", text)
 		}
 	}
+	s.startup = treeCPU(s.cmd.Process.Pid)
 	s.watcher.Go(s.watch)
 	return s, nil
 }
 
-// close ends the server and returns the processor seconds and the peak resident memory of its whole process tree.
+// close ends the server and returns the processor seconds since it was ready and the peak resident memory of its whole process tree.
 func (s *server) close() (cpu float64, peak int64, err error) {
 	close(s.stop)
 	s.watcher.Wait()
@@ -81,7 +84,7 @@ func (s *server) close() (cpu float64, peak int64, err error) {
 	// Codec processes have been waited for, so their time is in their parent's.
 	u := s.cmd.ProcessState
 	if usage, ok := u.SysUsage().(*syscall.Rusage); ok {
-		cpu = float64(usage.Utime.Nano()+usage.Stime.Nano()) / 1e9
+		cpu = float64(usage.Utime.Nano()+usage.Stime.Nano())/1e9 - s.startup
 	}
 	return cpu, s.peak, err
 }
@@ -93,22 +96,52 @@ func (s *server) watch() {
 		select {
 		case <-s.stop:
 			return
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(200 * time.Millisecond):
 		}
 	}
 }
 
-// treeMemory is the proportional set size of a process and its children, in bytes.
-func treeMemory(pid int) int64 {
-	total := pss(pid)
+// clockTick is the unit of /proc/PID/stat's times, in seconds: USER_HZ, which is 100 on Linux.
+const clockTick = 0.01
+
+// treeCPU is the processor time of a process, its children that have ended, and those that run, in seconds.
+func treeCPU(pid int) float64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	var ticks float64
+	for _, f := range fields[11:15] { // utime, stime, cutime, cstime
+		n, _ := strconv.ParseFloat(f, 64)
+		ticks += n
+	}
+	total := ticks * clockTick
+	for _, child := range children(pid) {
+		total += treeCPU(child)
+	}
+	return total
+}
+
+func children(pid int) []int {
+	var out []int
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	for _, t := range tasks {
 		b, _ := os.ReadFile(t)
 		for _, child := range strings.Fields(string(b)) {
 			if n, err := strconv.Atoi(child); err == nil {
-				total += treeMemory(n)
+				out = append(out, n)
 			}
 		}
+	}
+	return out
+}
+
+// treeMemory is the proportional set size of a process and its children, in bytes.
+func treeMemory(pid int) int64 {
+	total := pss(pid)
+	for _, child := range children(pid) {
+		total += treeMemory(child)
 	}
 	return total
 }

@@ -104,7 +104,20 @@ func (h *public) checkMessage(ctx *fasthttp.RequestCtx) error {
 	} else if p := string(header.Protocol()); p != "HTTP/1.0" {
 		return errBadRequest
 	}
+	if hasControl(header.RawHeaders()) {
+		return errBadRequest
+	}
 	return nil
+}
+
+// hasControl reports whether a header block holds a control character that Node's parser refuses in a value.
+func hasControl(block []byte) bool {
+	for _, c := range block {
+		if c < ' ' && c != '\t' && c != '\r' && c != '\n' || c == 0x7f {
+			return true
+		}
+	}
+	return false
 }
 
 // isTarget reports whether a part of a request target holds only what Node's parser lets through: printable ASCII
@@ -148,13 +161,13 @@ func (h *public) fail(ctx *fasthttp.RequestCtx, a *answer, err error) {
 	h.writeText(ctx, f.Text)
 }
 
-// writeText writes a body the way Node does when it is not told a length: chunked to whoever understands that. So
-// there is no Content-Length, nor one in the answer to HEAD.
+// writeText writes a body the way Next does behind its compression: chunked to whoever understands that, without a
+// Content-Length, also in the answer to HEAD. Without compression Node knows the length when it writes the headers.
 func (h *public) writeText(ctx *fasthttp.RequestCtx, text string) {
 	switch {
 	case ctx.IsHead():
 		ctx.Response.SkipBody = true
-	case ctx.Request.Header.IsHTTP11():
+	case ctx.Request.Header.IsHTTP11() && h.compress:
 		ctx.Response.SetBodyStream(strings.NewReader(text), -1)
 	default:
 		ctx.Response.SetBodyString(text)

@@ -375,3 +375,17 @@ func TestMaxConns(t *testing.T) {
 		t.Error(s)
 	}
 }
+
+func TestControlCharactersInHeadersAreRefused(t *testing.T) {
+	for block, want := range map[string]bool{
+		"Host: a\r\nAccept: image/webp\r\n\r\n":     false,
+		"Host: a\r\nX: tab\tand \xe4\r\n\r\n":       false,
+		"Host: a\r\nAccept: image/webp\x00\r\n\r\n": true,
+		"Host: a\r\nX: \x01\r\n\r\n":                true,
+		"Host: a\r\nX: \x7f\r\n\r\n":                true,
+	} {
+		if got := hasControl([]byte(block)); got != want {
+			t.Errorf("%q: %t, want %t", block, got, want)
+		}
+	}
+}
