@@ -44,11 +44,3 @@ func configCommand() *cobra.Command {
 	s.register(cmd)
 	return cmd
 }
-
-// noArguments refuses positional arguments as misuse.
-func noArguments(cmd *cobra.Command, args []string) error {
-	if err := cobra.NoArgs(cmd, args); err != nil {
-		return misuse{err}
-	}
-	return nil
-}

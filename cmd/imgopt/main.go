@@ -4,27 +4,16 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
-
-	"imgopt/config"
 )
 
 // version is set by the linker (see Makefile).
 var version = "unknown"
-
-// Exit codes.
-const (
-	exitOK     = 0
-	exitFailed = 1
-	exitMisuse = 2 // of the command line or the configuration
-)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -39,6 +28,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		Short:         "The image optimizer for self-hosted Next.js, outside of Next.js",
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		// Without these two an unknown command is no misuse, and said on several lines.
+		Args: knownCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -46,19 +38,5 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misuse{err} })
 	root.AddCommand(serveCommand(), configCommand(), versionCommand(), codecCommand())
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return exitOK
-	}
-	fmt.Fprintln(stderr, "imgopt:", err)
-	var configuration config.Errors
-	if errors.As(err, new(misuse)) || errors.As(err, &configuration) {
-		return exitMisuse
-	}
-	return exitFailed
+	return report(stderr, root.ExecuteContext(ctx))
 }
-
-// misuse is a wrong command line.
-type misuse struct{ error }
-
-func (m misuse) Unwrap() error { return m.error }

@@ -2,6 +2,8 @@
 #ifndef IMGOPT_LOAD_H
 #define IMGOPT_LOAD_H
 
+#include <stdint.h>
+
 #include <vips/vips.h>
 
 enum imgopt_source_type {
