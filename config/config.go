@@ -18,6 +18,12 @@ type Config struct {
 	NextDir string `key:"nextDir"`
 	// Prefix of the endpoint, as `basePath` in next.config.js: empty, or starts with `/` and does not end with it.
 	BasePath string `key:"basePath"`
+	// Whether pages ask for `{basePath}/_next/image/?url=…`, as `trailingSlash` in next.config.js. The form that they do not ask for is redirected to the other one.
+	TrailingSlash bool `key:"trailingSlash" default:"false"`
+	// Answer both forms instead of redirecting one, as `skipTrailingSlashRedirect` in next.config.js.
+	SkipTrailingSlashRedirect bool `key:"skipTrailingSlashRedirect" default:"false"`
+	// Compress the images that are text or bitmaps (SVG, ICO, BMP) for clients that accept it, as `compress` in next.config.js.
+	Compress bool   `key:"compress" default:"true"`
 	Images   Images `key:"images"`
 	// Time limit of one job: waiting for a worker, all attempts to fetch the source, and the transformation.
 	Timeout time.Duration `key:"timeout" default:"30s" min:"1ms" max:"1h"`
@@ -95,8 +101,6 @@ type Transform struct {
 	Timeout time.Duration `key:"timeout" default:"7s" min:"0s" max:"1h"`
 	// Sources with more pixels are not decoded but passed on unchanged; 0 sets no limit.
 	MaxInputPixels int `key:"maxInputPixels" default:"268402689" min:"0" max:"9007199254740991"`
-	// Read sources once from top to bottom, which takes less memory.
-	SequentialRead bool `key:"sequentialRead" default:"true"`
 	// Encode JPEG as mozjpeg does: smaller files for more time.
 	Mozjpeg bool `key:"mozjpeg" default:"true"`
 	// Where images are decoded and encoded: `process` gives every worker a process of its own without network, files or the right to start programs, so that a crash costs one image; `none` does it in the service's own process.
@@ -185,14 +189,6 @@ type NextBuild struct {
 	Manifest string `json:"manifest"`
 	// Version is the version of Next.js, or empty if the build does not tell.
 	Version string `json:"version"`
-	// TrailingSlash says that pages ask for {basePath}/_next/image/?url=… and that Next.js redirects the form without the
-	// slash to it (308); otherwise it is the other way round.
-	TrailingSlash bool `json:"trailingSlash"`
-	// SkipTrailingSlashRedirect says that Next.js answers both forms.
-	SkipTrailingSlashRedirect bool `json:"skipTrailingSlashRedirect"`
-	// NoCompress says that Next.js does not compress what it sends (compress: false). Neither is known from
-	// images-manifest.json.
-	NoCompress bool `json:"noCompress"`
 	// AssetPrefix is the build's assetPrefix. It is not known from images-manifest.json.
 	AssetPrefix string `json:"assetPrefix"`
 }

@@ -15,7 +15,7 @@ func TestDefaults(t *testing.T) {
 	c, p := mustLoad(t, Sources{})
 	all, none := "**", ""
 	want := &Config{
-		Listen: ":3000", AdminListen: "127.0.0.1:9090", Origin: []string{},
+		Listen: ":3000", AdminListen: "127.0.0.1:9090", Origin: []string{}, Compress: true,
 		Images: Images{
 			DeviceSizes: []int{640, 750, 828, 1080, 1200, 1920, 2048, 3840}, ImageSizes: []int{32, 48, 64, 96, 128, 256, 384},
 			Qualities: []int{75}, Formats: []string{"image/webp"}, Domains: []string{}, RemotePatterns: []RemotePattern{},
@@ -27,7 +27,7 @@ func TestDefaults(t *testing.T) {
 		Timeout: 30 * time.Second, MaxAttempts: 3, ShutdownTimeout: 25 * time.Second,
 		Fetch: Fetch{Timeout: 7 * time.Second, RetryBudget: 0.2, MaxConnsPerHost: 64},
 		Transform: Transform{
-			Queue: 512, Timeout: 7 * time.Second, MaxInputPixels: 268402689, SequentialRead: true, Mozjpeg: true,
+			Queue: 512, Timeout: 7 * time.Second, MaxInputPixels: 268402689, Mozjpeg: true,
 			Isolation: IsolationProcess, Nice: 10, MaxJobs: 10000, MaxGrowth: 256 << 20,
 		},
 		Cache:   Cache{Memory: 256 << 20},

@@ -118,9 +118,9 @@ func (r *nextReader) serverFiles(path string, data []byte) {
 		Config struct {
 			BasePath      any            `json:"basePath"`
 			AssetPrefix   string         `json:"assetPrefix"`
-			TrailingSlash bool           `json:"trailingSlash"`
-			SkipRedirect  bool           `json:"skipTrailingSlashRedirect"`
-			Compress      *bool          `json:"compress"`
+			TrailingSlash any            `json:"trailingSlash"`
+			SkipRedirect  any            `json:"skipTrailingSlashRedirect"`
+			Compress      any            `json:"compress"`
 			Images        map[string]any `json:"images"`
 			Experimental  map[string]any `json:"experimental"`
 		} `json:"config"`
@@ -128,13 +128,15 @@ func (r *nextReader) serverFiles(path string, data []byte) {
 	if !r.manifest(path, data, serverFilesVersion, &m) {
 		return
 	}
-	r.build.AssetPrefix, r.build.TrailingSlash = m.Config.AssetPrefix, m.Config.TrailingSlash
-	r.build.SkipTrailingSlashRedirect = m.Config.SkipRedirect
-	r.build.NoCompress = m.Config.Compress != nil && !*m.Config.Compress
+	r.build.AssetPrefix = m.Config.AssetPrefix
+	r.set(path, "trailingSlash", m.Config.TrailingSlash)
+	r.set(path, "skipTrailingSlashRedirect", m.Config.SkipRedirect)
+	r.set(path, "compress", m.Config.Compress)
 	r.images(path, m.Config.Images)
 	r.set(path, "basePath", m.Config.BasePath)
 	r.set(path, "transform.maxInputPixels", m.Config.Experimental["imgOptMaxInputPixels"])
-	r.set(path, "transform.sequentialRead", m.Config.Experimental["imgOptSequentialRead"])
+	// imgOptSequentialRead has no effect in Next.js either: sharp 0.35.5 always reads sequentially (common.cc looks at
+	// the option only where another one is set, which never is).
 	r.set(path, "transform.mozjpeg", m.Config.Experimental["imgOptMozjpeg"])
 	timeout := m.Config.Experimental["imgOptTimeoutInSeconds"]
 	if seconds, ok := timeout.(json.Number); ok {
@@ -153,7 +155,7 @@ func (r *nextReader) imagesOnly(path string, data []byte) {
 	}
 	// Only the path of the endpoint tells whether trailingSlash is on; other loaders always have the slash.
 	if p, _ := m.Images["path"].(string); m.Images["loader"] == "default" {
-		r.build.TrailingSlash = strings.HasSuffix(p, "/")
+		r.set(path, "trailingSlash", strings.HasSuffix(p, "/"))
 	}
 	for _, list := range []string{"remotePatterns", "localPatterns"} {
 		patterns, _ := m.Images[list].([]any)

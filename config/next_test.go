@@ -32,11 +32,11 @@ func TestNextBuilds(t *testing.T) {
 		"standalone": func(c *Config) {
 			c.Images.LocalPatterns = staticLocal
 			c.Images.MaximumDiskCacheSize = ptr(ByteSize(0))
-			c.Next.NoCompress, c.Next.SkipTrailingSlashRedirect = true, true
+			c.Compress, c.SkipTrailingSlashRedirect = false, true
 		},
 		"basepath": func(c *Config) {
 			c.BasePath = "/docs"
-			c.Next.TrailingSlash, c.Next.AssetPrefix = true, "https://cdn.example.com/assets"
+			c.TrailingSlash, c.Next.AssetPrefix = true, "https://cdn.example.com/assets"
 			c.Images.RemotePatterns = []RemotePattern{
 				{Protocol: ptr("https"), Hostname: "img.example.com"},
 				{Protocol: ptr("https"), Hostname: "cdn.example.com", Port: ptr("")},
@@ -57,7 +57,7 @@ func TestNextBuilds(t *testing.T) {
 				DangerouslyAllowSVG: true, DangerouslyAllowLocalIP: true, Loader: "default",
 			}
 			c.Transform.MaxInputPixels, c.Transform.Timeout = 1_000_000, 20*time.Second
-			c.Transform.SequentialRead, c.Transform.Mozjpeg = false, false
+			c.Transform.Mozjpeg = false
 		},
 		"next15": func(c *Config) {
 			c.Next.Version = "15.5.29"
@@ -116,7 +116,7 @@ func TestImagesManifest(t *testing.T) {
 			copyBuild(t, name, dir, imagesManifest, routesManifest)
 			full, _ := mustLoad(t, Sources{Flags: []Flag{{"nextDir", filepath.Join("testdata", "next", name)}}})
 			got, _ := mustLoad(t, Sources{Flags: []Flag{{"nextDir", dir}}})
-			if got.Next != (NextBuild{Dir: dir, Manifest: filepath.Join(dir, imagesManifest), TrailingSlash: full.Next.TrailingSlash}) {
+			if got.Next != (NextBuild{Dir: dir, Manifest: filepath.Join(dir, imagesManifest)}) {
 				t.Errorf("next: %+v", got.Next)
 			}
 			if len(got.Images.RemotePatterns) != len(full.Images.RemotePatterns) || len(got.Images.LocalPatterns) != len(full.Images.LocalPatterns) ||

@@ -33,9 +33,6 @@ func nextFacts(n NextBuild) []string {
 	if n.Version != "" {
 		facts = append(facts, "Next.js "+n.Version)
 	}
-	if n.TrailingSlash {
-		facts = append(facts, "trailingSlash")
-	}
 	if n.AssetPrefix != "" {
 		facts = append(facts, "assetPrefix "+redact(n.AssetPrefix))
 	}

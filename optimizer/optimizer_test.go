@@ -109,7 +109,7 @@ func newService(t *testing.T, o *origin) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine, err := libvips.New(transform.Options{Workers: 2, Timeout: 5 * time.Second, MaxInputPixels: 1e8, SequentialRead: true, Mozjpeg: true})
+	engine, err := libvips.New(transform.Options{Workers: 2, Timeout: 5 * time.Second, MaxInputPixels: 1e8, Mozjpeg: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,8 +43,6 @@ type Options struct {
 	Timeout time.Duration
 	// MaxInputPixels refuses larger sources (width × height); zero means no limit. Next.js: 268 402 689.
 	MaxInputPixels uint64
-	// SequentialRead decodes top to bottom where the format allows, which takes less memory. Next.js: true.
-	SequentialRead bool
 	// Mozjpeg uses mozjpeg's settings for jpeg (smaller, slower). Next.js: true.
 	Mozjpeg bool
 }

@@ -54,7 +54,7 @@ main(int argc, char **argv)
 		fprintf(stderr, "usage: floor FILE WIDTH QUALITY FORMAT IMAGES PROCESSES\n");
 		return 2;
 	}
-	imgopt_request req = { .width = atoi(argv[2]), .quality = atoi(argv[3]), .mozjpeg = 1, .sequential = 1,
+	imgopt_request req = { .width = atoi(argv[2]), .quality = atoi(argv[3]), .mozjpeg = 1,
 		.max_pixels = 268402689, .timeout_ms = 7000 };
 	for (int i = 1; i < 5; i++)
 		if (!strcmp(argv[4], names[i]))

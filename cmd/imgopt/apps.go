@@ -23,9 +23,9 @@ func (s *service) newApps(c *config.Config, log *slog.Logger, rules *validate.Ru
 	var err error
 	s.public, err = handler.New(images{s.optimizer}, rules, handler.Options{
 		BasePath:                  c.BasePath,
-		TrailingSlash:             c.Next.TrailingSlash,
-		SkipTrailingSlashRedirect: c.Next.SkipTrailingSlashRedirect,
-		NoCompress:                c.Next.NoCompress,
+		TrailingSlash:             c.TrailingSlash,
+		SkipTrailingSlashRedirect: c.SkipTrailingSlashRedirect,
+		NoCompress:                !c.Compress,
 		Disabled:                  c.Images.Unoptimized || c.Images.Loader != "default",
 		ContentSecurityPolicy:     c.Images.ContentSecurityPolicy,
 		ContentDispositionType:    c.Images.ContentDispositionType,
@@ -62,7 +62,7 @@ func publicURL(c *config.Config) string {
 		host = "127.0.0.1"
 	}
 	url := "http://" + net.JoinHostPort(host, port) + c.BasePath + "/_next/image"
-	if c.Next.TrailingSlash {
+	if c.TrailingSlash {
 		url += "/"
 	}
 	return url

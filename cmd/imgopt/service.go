@@ -122,7 +122,6 @@ func engineOptions(c *config.Config) transform.Options {
 		Workers:        workers(c),
 		Timeout:        c.Transform.Timeout,
 		MaxInputPixels: uint64(c.Transform.MaxInputPixels),
-		SequentialRead: c.Transform.SequentialRead,
 		Mozjpeg:        c.Transform.Mozjpeg,
 	}
 }
@@ -205,7 +204,7 @@ func jobOptions(c *config.Config, log *slog.Logger, m *metrics.Metrics) jobs.Opt
 func (s *service) close(ctx context.Context) error {
 	var errs []error
 	if s.public != nil {
-		errs = append(errs, s.public.ShutdownWithContext(ctx))
+		errs = append(errs, s.closePublic(ctx))
 	}
 	s.stopWaiting()
 	if s.optimizer != nil {
@@ -213,12 +212,32 @@ func (s *service) close(ctx context.Context) error {
 	}
 	// The admin listener answers to the end: /readyz tells why nothing else does.
 	if s.admin != nil {
-		errs = append(errs, s.admin.ShutdownWithContext(ctx))
+		if err := s.admin.ShutdownWithContext(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("closing the admin listener: %w", err))
+		}
 	}
 	for _, c := range s.closers {
 		errs = append(errs, c())
 	}
 	return errors.Join(errs...)
+}
+
+// lastAnswers is the time to tell those who still wait when the grace period is over that it is.
+const lastAnswers = time.Second
+
+// closePublic stops accepting and waits for the requests under way. When ctx ends, those that wait for work are
+// answered with 503: a client that gets no answer cannot know that another replica may be asked.
+func (s *service) closePublic(ctx context.Context) error {
+	answered, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		s.stopWaiting()
+		time.AfterFunc(lastAnswers, cancel)
+	})()
+	if err := errors.Join(s.public.ShutdownWithContext(answered), ctx.Err()); err != nil {
+		return fmt.Errorf("finishing the requests under way: %w", err)
+	}
+	return nil
 }
 
 // images gives the handler the optimizer's answers in the handler's words.

@@ -43,7 +43,7 @@ func settings(t testing.TB) Settings {
 		t.Fatal(err)
 	}
 	return Settings{
-		Options:   transform.Options{Workers: 2, Timeout: 7 * time.Second, MaxInputPixels: 268_402_689, SequentialRead: true, Mozjpeg: true},
+		Options:   transform.Options{Workers: 2, Timeout: 7 * time.Second, MaxInputPixels: 268_402_689, Mozjpeg: true},
 		Command:   []string{self},
 		MaxSource: 50_000_000,
 		MaxResult: 64 << 20,

@@ -18,7 +18,7 @@ import (
 	"imgopt/transform/libvips"
 )
 
-var next = transform.Options{Workers: 2, Timeout: 7 * time.Second, MaxInputPixels: 268_402_689, SequentialRead: true, Mozjpeg: true}
+var next = transform.Options{Workers: 2, Timeout: 7 * time.Second, MaxInputPixels: 268_402_689, Mozjpeg: true}
 
 func engine(t testing.TB, opts transform.Options) *libvips.Engine {
 	t.Helper()

@@ -19,8 +19,10 @@ static const struct {
 	{ "VipsForeignLoadSvg", IMGOPT_SOURCE_SVG },
 };
 
-// A warning fails the load, which is sharp's default: a damaged image is served as it is, not half decoded.
-#define COMMON "access", source->sequential ? VIPS_ACCESS_SEQUENTIAL : VIPS_ACCESS_RANDOM, "fail_on", VIPS_FAIL_ON_WARNING
+// Sources are read once from top to bottom. (sharp 0.35.5 does so whatever its option sequentialRead says; random
+// access would give turned images other bytes.) A warning fails the load, which is sharp's default: a damaged image
+// is served as it is, not half decoded.
+#define COMMON "access", VIPS_ACCESS_SEQUENTIAL, "fail_on", VIPS_FAIL_ON_WARNING
 
 static int
 open_page(imgopt_source *source, int page, VipsImage **image)

@@ -20,7 +20,6 @@ enum imgopt_source_type {
 typedef struct {
 	const void *data;
 	size_t size;
-	int sequential;
 	int type; // enum imgopt_source_type, set by imgopt_open
 } imgopt_source;
 

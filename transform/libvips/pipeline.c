@@ -273,7 +273,7 @@ imgopt_init(void)
 int
 imgopt_encode(const void *src, size_t len, const imgopt_request *req, imgopt_result *res)
 {
-	imgopt_source source = { .data = src, .size = len, .sequential = req->sequential };
+	imgopt_source source = { .data = src, .size = len };
 	watch w = {
 		.deadline = req->timeout_ms > 0 ? g_get_monotonic_time() + req->timeout_ms * 1000 : 0,
 		.cancel = req->cancel,

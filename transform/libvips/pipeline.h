@@ -26,7 +26,6 @@ typedef struct {
 	int quality;           // 1 to 100, as the encoder takes it
 	int format;            // enum imgopt_format
 	int mozjpeg;           // use mozjpeg's defaults for jpeg
-	int sequential;        // decode top to bottom (less memory)
 	uint64_t max_pixels;   // refuse larger sources; 0: no limit
 	int64_t timeout_ms;    // limit of pixel evaluation; 0: none
 	const int32_t *cancel; // polled while pixels are computed; may be NULL

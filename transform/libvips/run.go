@@ -45,7 +45,6 @@ func Run(ctx context.Context, src []byte, spec transform.Spec, opts transform.Op
 		quality:    C.int(spec.EncoderQuality()),
 		format:     formats[spec.Output], // absent: IMGOPT_INPUT
 		mozjpeg:    flag(opts.Mozjpeg),
-		sequential: flag(opts.SequentialRead),
 		max_pixels: C.uint64_t(opts.MaxInputPixels),
 		timeout_ms: C.int64_t(opts.Timeout.Milliseconds()),
 		cancel:     (*C.int32_t)(unsafe.Pointer(canceled)),
