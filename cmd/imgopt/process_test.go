@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"os"
 	"os/exec"
 	"runtime"
 	"slices"
@@ -41,12 +42,12 @@ var starter = sync.OnceValue(func() chan<- func() {
 	return work
 })
 
-// startProcess runs a program with an environment in which there is nothing but a folder for temporary files. At the
-// end of the test it is killed, if it still runs, and must not have panicked or raced.
+// startProcess runs a program with a folder for temporary files in its environment and little else. At the end of the
+// test it is killed, if it still runs, and must not have panicked or raced.
 func startProcess(t *testing.T, program string, args ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(program, args...), stderr: lines{changed: make(chan struct{})}, ended: make(chan struct{})}
-	p.cmd.Env = []string{"TMPDIR=" + t.TempDir()}
+	p.cmd.Env = environment("TMPDIR=" + t.TempDir())
 	p.cmd.Stderr = &p.stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
@@ -71,6 +72,18 @@ func startProcess(t *testing.T, program string, args ...string) *process {
 		}
 	})
 	return p
+}
+
+// environment is that of a started program: nothing of the tests' own but what the race detector and the coverage of
+// Go itself look at.
+func environment(vars ...string) []string {
+	env := append([]string{}, vars...)
+	for _, name := range []string{"GORACE", "GOCOVERDIR"} {
+		if v, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
 }
 
 // startService starts `imgopt serve` on free ports and waits until it is ready. Of a flag that is given here as well,
