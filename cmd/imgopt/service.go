@@ -184,7 +184,7 @@ func (s *service) newCache(c *config.Config, log *slog.Logger, m *metrics.Metric
 func newQueue(c *config.Config, log *slog.Logger, version string) (jobs.Queue, error) {
 	limits := jobs.DefaultLimits()
 	limits.Interactive = c.Transform.Queue
-	if false {
+	if c.Storage.Type == config.StorageFilesystem {
 		return jobs.OpenFilesystem(jobs.FilesystemOptions{Dir: c.Storage.Path, Version: version, Limits: limits, Log: log})
 	}
 	return jobs.NewMemory(limits)
