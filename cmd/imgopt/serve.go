@@ -42,13 +42,15 @@ func serveCommand() *cobra.Command {
 // period: the listeners first, so that nothing new arrives, then the work, then what the work needs.
 func serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	limitMemory(log)
-	s, err := newService(c, log)
+	listeners, err := listen(c)
 	if err != nil {
 		return err
 	}
-	listeners, err := listen(c)
+	s, err := newService(c, log)
 	if err != nil {
-		s.close(context.Background())
+		for _, l := range listeners {
+			_ = l.Close()
+		}
 		return err
 	}
 	failed := make(chan error, len(listeners))
@@ -97,7 +99,7 @@ func (l *listener) serve(s *service) error {
 func listen(c *config.Config) ([]*listener, error) {
 	open := []*listener{{name: "public", app: func(s *service) *fiber.App { return s.public }}}
 	addresses := []string{c.Listen}
-	if c.AdminListen = "127.0.0.1:0"; true {
+	if c.AdminListen != "" {
 		open = append(open, &listener{name: "admin", app: func(s *service) *fiber.App { return s.admin }})
 		addresses = append(addresses, c.AdminListen)
 	}
