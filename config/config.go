@@ -31,11 +31,13 @@ type Config struct {
 	MaxAttempts int `key:"maxAttempts" default:"3" min:"1" max:"100"`
 	// Grace period after SIGTERM for finishing the requests and jobs that are under way.
 	ShutdownTimeout time.Duration `key:"shutdownTimeout" default:"25s" min:"0s" max:"1h"`
-	Fetch           Fetch         `key:"fetch"`
-	Transform       Transform     `key:"transform"`
-	Cache           Cache         `key:"cache"`
-	Storage         Storage       `key:"storage"`
-	Log             Log           `key:"log"`
+	// Connections open at once on the public listener; more are answered with 503. A resting connection takes about 36 KiB.
+	MaxConnections int       `key:"maxConnections" default:"4096" min:"1" max:"1000000"`
+	Fetch          Fetch     `key:"fetch"`
+	Transform      Transform `key:"transform"`
+	Cache          Cache     `key:"cache"`
+	Storage        Storage   `key:"storage"`
+	Log            Log       `key:"log"`
 
 	// Next is what is known about the build in NextDir. It is not a key.
 	Next NextBuild
@@ -109,6 +111,8 @@ type Transform struct {
 	Nice int `key:"nice" default:"10" min:"0" max:"19"`
 	// Jobs after which a codec process is replaced; 0 is never.
 	MaxJobs int `key:"maxJobs" default:"10000" min:"0" max:"1000000000"`
+	// Memory that one codec process may allocate; an image that needs more is passed on unchanged. 0 is 2GiB, or a share of what the container may use if that is less.
+	MaxMemory ByteSize `key:"maxMemory" default:"0" min:"0"`
 	// A codec process whose memory has grown by more than that since its first job is replaced; 0 is never.
 	MaxGrowth ByteSize `key:"maxGrowth" default:"256MiB" min:"0"`
 }

@@ -24,7 +24,7 @@ func TestDefaults(t *testing.T) {
 			ContentSecurityPolicy:  "script-src 'none'; frame-src 'none'; sandbox;",
 			ContentDispositionType: "attachment", Loader: "default",
 		},
-		Timeout: 30 * time.Second, MaxAttempts: 3, ShutdownTimeout: 25 * time.Second,
+		Timeout: 30 * time.Second, MaxAttempts: 3, ShutdownTimeout: 25 * time.Second, MaxConnections: 4096,
 		Fetch: Fetch{Timeout: 7 * time.Second, RetryBudget: 0.2, MaxConnsPerHost: 64},
 		Transform: Transform{
 			Queue: 512, Timeout: 7 * time.Second, MaxInputPixels: 268402689, Mozjpeg: true,

@@ -107,8 +107,15 @@ func (h *public) checkMessage(ctx *fasthttp.RequestCtx) error {
 	if hasControl(header.RawHeaders()) {
 		return errBadRequest
 	}
+	if len(header.RawHeaders()) > largeHeader {
+		// fasthttp keeps its copies for the life of a connection, a hundred kilobytes for the longest headers.
+		ctx.SetConnectionClose()
+	}
 	return nil
 }
+
+// largeHeader is the size of a header block, in bytes, after which a connection is not kept.
+const largeHeader = 10 << 10
 
 // hasControl reports whether a header block holds a control character that Node's parser refuses in a value.
 func hasControl(block []byte) bool {

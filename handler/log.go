@@ -38,7 +38,7 @@ func (h *public) logRequest(ctx *fasthttp.RequestCtx, a *answer) {
 			slog.String("href", loggable(p.Href)),
 			slog.Int("width", p.Width),
 			slog.Int("quality", p.Quality),
-			slog.String("format", p.Format))
+			slog.String("format", loggable(p.Format)))
 	} else if u := askedURL(string(query)); u != "" {
 		attrs = append(attrs, slog.String("href", loggable(u)))
 	}
@@ -63,6 +63,9 @@ func askedURL(query string) string {
 	}
 	return ""
 }
+
+// Loggable returns a text that a client or an origin had a part in (a url, an error) without secrets and not too long.
+func Loggable(s string) string { return loggable(s) }
 
 // loggable returns s without secrets and not too long.
 func loggable(s string) string {

@@ -58,10 +58,21 @@ func wait(ctx context.Context, group *sync.WaitGroup) error {
 		group.Wait()
 		close(done)
 	}()
+	if ctx.Err() == nil {
+		select {
+		case <-done:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	// With nothing left to wait for, a context that had ended before is no reason to complain.
+	moment := time.NewTimer(10 * time.Millisecond)
+	defer moment.Stop()
 	select {
 	case <-done:
 		return nil
-	case <-ctx.Done():
+	case <-moment.C:
 		return context.Cause(ctx)
 	}
 }

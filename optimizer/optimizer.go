@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"imgopt/cache"
@@ -58,6 +60,9 @@ type Options struct {
 	AllowSVG bool
 	// KeyParts is what else changes the bytes: the libvips version, the encoder's settings.
 	KeyParts []string
+	// Origins says where relative urls are fetched; it is a part of their keys, so that two services with different
+	// frontends may share a folder.
+	Origins string
 	// Observe, when set, is told about every look-up and every stage of a job. It must not block.
 	Observe Observer
 	// Log gets what an operator must see; nil means slog.Default().
@@ -78,11 +83,14 @@ type Result struct {
 type Optimizer struct {
 	opts       Options
 	dispatcher *jobs.Dispatcher[*cache.Entry]
+	localParts []string // KeyParts and Origins
 
 	// revalidating holds the keys whose revalidation is under way here, so that a thousand stale answers a second
 	// do not each ask the queue.
 	mu           sync.Mutex
 	revalidating map[cache.Key]time.Time
+
+	putFailed atomic.Int64 // when a failure to store was last logged, in Unix seconds
 }
 
 // New starts the workers.
@@ -96,7 +104,7 @@ func New(o Options) (*Optimizer, error) {
 	if o.Observe == nil {
 		o.Observe = silent{}
 	}
-	opt := &Optimizer{opts: o, revalidating: map[cache.Key]time.Time{}}
+	opt := &Optimizer{opts: o, localParts: append(slices.Clone(o.KeyParts), o.Origins), revalidating: map[cache.Key]time.Time{}}
 	d, err := jobs.New(o.Jobs, o.Queue, opt.work)
 	if err != nil {
 		return nil, fmt.Errorf("starting the workers: %w", err)
@@ -119,7 +127,10 @@ func (o *Optimizer) Stats(ctx context.Context) (jobs.Stats, error) { return o.di
 
 // Key names the variant that a request asks for.
 func (o *Optimizer) Key(p validate.Params) cache.Key {
-	return cache.Key(jobs.KeyOf(pipelineVersion, spec(p), o.opts.KeyParts...))
+	if p.Absolute {
+		return cache.Key(jobs.KeyOf(pipelineVersion, spec(p), o.opts.KeyParts...))
+	}
+	return cache.Key(jobs.KeyOf(pipelineVersion, spec(p), o.localParts...))
 }
 
 func spec(p validate.Params) jobs.Spec {
@@ -178,6 +189,9 @@ func (o *Optimizer) Warm(ctx context.Context, p validate.Params) (bool, error) {
 	return true, err
 }
 
+// maxRevalidating is how many keys are remembered before those whose time is over are swept out.
+const maxRevalidating = 4096
+
 // revalidate enqueues a revalidation unless one was enqueued here a moment ago. Failing is no reason to fail the
 // request that found the entry stale: the next one tries again.
 func (o *Optimizer) revalidate(ctx context.Context, key cache.Key, p validate.Params) {
@@ -186,6 +200,13 @@ func (o *Optimizer) revalidate(ctx context.Context, key cache.Key, p validate.Pa
 	if until, ok := o.revalidating[key]; ok && now.Before(until) {
 		o.mu.Unlock()
 		return
+	}
+	if len(o.revalidating) > maxRevalidating {
+		for k, until := range o.revalidating {
+			if now.After(until) {
+				delete(o.revalidating, k)
+			}
+		}
 	}
 	// Another process may do the job and never tell: after one job's time the next stale answer asks again.
 	o.revalidating[key] = now.Add(o.opts.Jobs.Timeout)

@@ -47,10 +47,15 @@ func (o *Optimizer) work(ctx context.Context, job jobs.Job) (*cache.Entry, error
 // minimumAge is images.minimumCacheTTL in seconds.
 func (o *Optimizer) minimumAge() int64 { return int64(o.opts.MinimumTTL / time.Second) }
 
-// put stores an entry; a failing tier has counted and reported it.
+// put stores an entry. A failing tier counts every failure; one line a minute tells of them.
 func (o *Optimizer) put(ctx context.Context, key cache.Key, e *cache.Entry) {
-	if err := o.opts.Store.Put(ctx, key, e); err != nil && !errors.Is(err, cache.ErrTooLarge) {
-		o.opts.Log.Warn("a variant could not be stored", "href", e.Href, "error", err)
+	err := o.opts.Store.Put(ctx, key, e)
+	if err == nil || errors.Is(err, cache.ErrTooLarge) {
+		return
+	}
+	now := time.Now().Unix()
+	if last := o.putFailed.Load(); now-last >= 60 && o.putFailed.CompareAndSwap(last, now) {
+		o.opts.Log.Warn("variants cannot be stored", "href", e.Href, "error", err)
 	}
 }
 
@@ -110,9 +115,15 @@ func (o *Optimizer) make(ctx context.Context, job jobs.Job, previous *cache.Entr
 			return nil, err
 		}
 	}
-	e.ExpiresAt = cache.Expiry(now, e.MaxAge, o.opts.MinimumTTL)
+	if e.ExpiresAt.IsZero() {
+		e.ExpiresAt = cache.Expiry(now, e.MaxAge, o.opts.MinimumTTL)
+	}
 	return e, nil
 }
+
+// passingFailure is how long an image that took too long, or crashed its codec, is served unoptimized before it is
+// tried again. (Next.js keeps it for minimumCacheTTL.)
+const passingFailure = time.Minute
 
 // encode fills e with the encoded image or, where the source cannot be decoded or encoded, with the source itself,
 // fresh for the minimum only.
@@ -127,6 +138,11 @@ func (o *Optimizer) encode(ctx context.Context, e *cache.Entry, body []byte, pla
 			"href", job.Spec.Href, "type", plan.Source, "output", plan.Output, "error", err)
 		passThrough(e, body, plan.Source)
 		e.MaxAge = o.minimumAge()
+		if codec.TimedOut || codec.Crashed {
+			// That may have been a moment's shortage rather than the image: not for hours.
+			e.ExpiresAt = e.StoredAt.Add(min(passingFailure, o.opts.MinimumTTL))
+			e.MaxAge = min(e.MaxAge, int64(passingFailure/time.Second))
+		}
 	case err != nil:
 		return err
 	default:

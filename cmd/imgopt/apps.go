@@ -33,16 +33,21 @@ func (s *service) newApps(c *config.Config, log *slog.Logger, rules *validate.Ru
 		Log:                       access,
 		Observer:                  m,
 		Context:                   s.waiting,
+		MaxConns:                  c.MaxConnections,
 	})
 	if err != nil {
 		return err
 	}
-	s.readiness = handler.NewReadiness(handler.Check{Name: "listeners", Run: func(context.Context) error {
+	checks := []handler.Check{{Name: "listeners", Run: func(context.Context) error {
 		if !s.ready.Load() {
 			return errors.New("not open yet")
 		}
 		return nil
-	}})
+	}}}
+	if s.codecs != nil {
+		checks = append(checks, handler.Check{Name: "codecs", Run: func(context.Context) error { return s.codecs.Alive() }})
+	}
+	s.readiness = handler.NewReadiness(checks...)
 	s.admin, err = handler.NewAdmin(handler.AdminOptions{
 		Ready:   s.readiness,
 		Metrics: registry,

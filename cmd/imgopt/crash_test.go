@@ -81,8 +81,9 @@ func TestCodecKilled(t *testing.T) {
 	send(t, atWork, syscall.SIGKILL)
 	expect("photo-641.jpg", wait(t, done))
 
-	if n := p.metric(t, `imgopt_codec_jobs_total{outcome="crashed"}`); n != 2 {
-		t.Errorf("%v crashed jobs counted, want 2", n)
+	// A process that was gone before it got the job, or just after, is no mark against the image.
+	if n := p.metric(t, `imgopt_codec_jobs_total{outcome="crashed"}`) + p.metric(t, `imgopt_codec_jobs_total{outcome="canceled"}`); n != 2 {
+		t.Errorf("%v lost jobs counted, want 2", n)
 	}
 	if n := p.metric(t, `imgopt_codec_jobs_total{outcome="encoded"}`); n != 2 {
 		t.Errorf("%v encoded jobs counted, want 2", n)

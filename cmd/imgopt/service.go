@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -31,6 +31,7 @@ type service struct {
 	public, admin *fiber.App
 	optimizer     *optimizer.Optimizer
 	readiness     *handler.Readiness
+	codecs        *codec.Pool // nil without isolation
 	// waiting is the parent of every request's context; stopWaiting ends what still waits when the grace period is over.
 	waiting     context.Context
 	stopWaiting context.CancelFunc
@@ -83,7 +84,7 @@ func newService(c *config.Config, log *slog.Logger) (_ *service, err error) {
 	if err != nil {
 		return nil, err
 	}
-	keyParts := []string{libvips.Version(), engineOptions(c).Fingerprint()}
+	keyParts := []string{libvips.Version(), engineOptions(c).Fingerprint(), fmt.Sprintf("svg=%t", c.Images.DangerouslyAllowSVG)}
 	queue, err := newQueue(c, log, optimizer.Version(keyParts...))
 	if err != nil {
 		return nil, err
@@ -99,6 +100,7 @@ func newService(c *config.Config, log *slog.Logger) (_ *service, err error) {
 		MinimumTTL: time.Duration(c.Images.MinimumCacheTTL) * time.Second,
 		AllowSVG:   c.Images.DangerouslyAllowSVG,
 		KeyParts:   keyParts,
+		Origins:    strings.Join(c.Origin, " "),
 		Log:        log,
 	})
 	if err != nil {
@@ -126,6 +128,9 @@ func engineOptions(c *config.Config) transform.Options {
 	}
 }
 
+// maxSource bounds what a codec is given, whatever may be fetched; larger sources are served as they are.
+const maxSource = 1 << 30
+
 // maxResult bounds one encoded image; the largest variant, 3,840 pixels of noise as PNG, stays below it.
 const maxResult = 64 << 20
 
@@ -135,15 +140,13 @@ func (s *service) newEngine(c *config.Config, log *slog.Logger, m *metrics.Metri
 		log.Info("codecs run in the service's own process")
 		return libvips.New(engineOptions(c))
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("finding the program to start codec processes with: %w", err)
-	}
 	pool, err := codec.NewPool(codec.Settings{
-		Options:   engineOptions(c),
-		Command:   []string{self, codecSubcommand},
-		MaxSource: int(c.Images.MaximumResponseBody),
+		Options: engineOptions(c),
+		// Not the file's name: an upgrade may have put another version there.
+		Command:   []string{"/proc/self/exe", codecSubcommand},
+		MaxSource: int(min(c.Images.MaximumResponseBody, maxSource)),
 		MaxResult: maxResult,
+		MaxData:   codecMemory(c),
 		Nice:      c.Transform.Nice,
 		MaxJobs:   c.Transform.MaxJobs,
 		MaxGrowth: int64(c.Transform.MaxGrowth),
@@ -153,6 +156,7 @@ func (s *service) newEngine(c *config.Config, log *slog.Logger, m *metrics.Metri
 		return nil, err
 	}
 	s.closers = append([]func() error{pool.Close}, s.closers...)
+	s.codecs = pool
 	log.Info("codec processes are ready", "processes", workers(c), "nice", c.Transform.Nice, "restrictions", pool.Restrictions())
 	return pool, m.WatchCodecs(func() metrics.CodecStats { return metrics.CodecStats(pool.Stats()) })
 }

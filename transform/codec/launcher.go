@@ -2,6 +2,7 @@ package codec
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +18,9 @@ type launcher struct {
 
 // newLauncher lowers the thread's priority by nice. It never gets it back, and is thrown away at the end.
 func newLauncher(nice int) (*launcher, error) {
+	// Descriptors that the service itself was started with are not to reach the codecs. (Go marks its own.) A kernel
+	// before 5.11 does not know the call; then they stay.
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	l := &launcher{requests: make(chan func()), done: make(chan struct{})}
 	started := make(chan error)
 	go func() {

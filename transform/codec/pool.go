@@ -18,6 +18,7 @@ type Pool struct {
 	launcher *launcher
 	idle     chan *process
 	closing  chan struct{}
+	tries    sync.WaitGroup // jobs under way
 	owners   sync.WaitGroup // replacements under way
 	poison   poison
 	stats    counters
@@ -79,6 +80,9 @@ func (p *Pool) Restrictions() string {
 	return ""
 }
 
+// maxGone is how many processes may turn out to be dead before a job gives up.
+const maxGone = 16
+
 // Encode implements transform.Engine. A source whose process crashes is tried once more in another one; after the
 // second crash it is a *transform.CodecError, at once and for ten minutes.
 func (p *Pool) Encode(ctx context.Context, src []byte, spec transform.Spec) ([]byte, error) {
@@ -90,12 +94,19 @@ func (p *Pool) Encode(ctx context.Context, src []byte, spec transform.Spec) ([]b
 		return nil, &transform.CodecError{Message: "this source has crashed two codec processes"}
 	}
 	var crash error
-	for range 2 {
+	for crashes, gone := 0, 0; crashes < 2; {
 		out, err := p.try(ctx, src, spec)
-		if !errors.Is(err, errCrashed) {
+		switch {
+		case errors.Is(err, errGone) && gone < maxGone: // it died idle: the next one, and no mark against the source
+			gone++
+		case errors.Is(err, errGone):
+			return nil, fmt.Errorf("no codec process stays alive: %w", err)
+		case errors.Is(err, errCrashed):
+			crash = err
+			crashes++
+		default:
 			return out, err
 		}
-		crash = err
 	}
 	p.poison.add(src)
 	return nil, &transform.CodecError{Message: crash.Error(), Crashed: true}
@@ -103,6 +114,10 @@ func (p *Pool) Encode(ctx context.Context, src []byte, spec transform.Spec) ([]b
 
 // try runs one job in one process.
 func (p *Pool) try(ctx context.Context, src []byte, spec transform.Spec) ([]byte, error) {
+	if err := p.enter(); err != nil {
+		return nil, err
+	}
+	defer p.tries.Done()
 	asked := time.Now()
 	p.stats.waiting.Add(1)
 	proc, err := p.acquire(ctx)
@@ -119,8 +134,11 @@ func (p *Pool) try(ctx context.Context, src []byte, spec transform.Spec) ([]byte
 	if p.settings.Observe != nil {
 		p.settings.Observe(Outcome{Output: spec.Output, Wait: started.Sub(asked), Wall: time.Since(started), CPU: rep.cpu, Result: result})
 	}
-	if result == "crashed" {
+	switch result {
+	case "crashed":
 		p.settings.Log.Warn("codec process ended in the middle of a job", "error", err)
+	case "gone":
+		p.settings.Log.Warn("codec process had ended while idle", "error", err)
 	}
 	p.release(proc)
 	return out, err
@@ -131,6 +149,8 @@ func outcomeOf(err error) string {
 	switch {
 	case err == nil:
 		return "ok"
+	case errors.Is(err, errGone):
+		return "gone"
 	case errors.Is(err, errCrashed):
 		return "crashed"
 	case errors.As(err, &codec) && codec.TimedOut:
@@ -142,20 +162,45 @@ func outcomeOf(err error) string {
 	}
 }
 
-func (p *Pool) acquire(ctx context.Context) (*process, error) {
+// enter counts a job in, unless the pool is closing.
+func (p *Pool) enter() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	select {
 	case <-p.closing:
-		return nil, ErrClosed
+		return ErrClosed
 	default:
+		p.tries.Add(1)
+		return nil
 	}
-	select {
-	case proc := <-p.idle:
-		return proc, nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for a codec: %w", context.Cause(ctx))
-	case <-p.closing:
-		return nil, ErrClosed
+}
+
+func (p *Pool) acquire(ctx context.Context) (*process, error) {
+	for {
+		select {
+		case proc := <-p.idle:
+			if !proc.dead() {
+				return proc, nil
+			}
+			p.release(proc) // which replaces it
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waiting for a codec: %w", context.Cause(ctx))
+		case <-p.closing:
+			return nil, ErrClosed
+		}
 	}
+}
+
+// Alive returns an error when no codec process is running: nothing new can be encoded then.
+func (p *Pool) Alive() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for proc := range p.live {
+		if !proc.dead() {
+			return nil
+		}
+	}
+	return errors.New("no codec process is running")
 }
 
 // release gives a process back, or replaces it when it is dead or worn.
@@ -218,17 +263,15 @@ func (p *Pool) forget(proc *process) {
 // Close waits for the jobs under way, then ends all processes.
 func (p *Pool) Close() error {
 	p.closed.Do(func() {
+		p.mu.Lock()
 		close(p.closing)
-		p.owners.Wait()
-		for {
-			p.mu.Lock()
-			left := len(p.live)
-			p.mu.Unlock()
-			if left == 0 {
-				break
-			}
-			p.forget(<-p.idle)
+		p.mu.Unlock()
+		p.tries.Wait()  // from here on nobody holds a process
+		p.owners.Wait() // nor makes one
+		for proc := range p.live {
+			proc.free()
 		}
+		clear(p.live)
 		p.launcher.close()
 	})
 	return nil
@@ -238,7 +281,8 @@ func (p *Pool) Close() error {
 type Stats struct {
 	// Workers is the number of processes, Busy how many are encoding, Waiting how many calls wait for one.
 	Workers, Busy, Waiting int64
-	// Encoded, Failed, TimedOut, Crashed and Canceled count jobs by their end; Poisoned those refused untried.
+	// Encoded, Failed, TimedOut, Crashed and Canceled count tries by their end (a process that was gone before it got
+	// the job counts as canceled); Poisoned those refused untried.
 	Encoded, Failed, TimedOut, Crashed, Canceled, Poisoned uint64
 	// Replaced counts processes started after the first ones, Recycled those of them that replaced a worn one.
 	Replaced, Recycled uint64

@@ -214,12 +214,10 @@ func TestASourceThatKillsTwiceIsRefused(t *testing.T) {
 	spec := transform.Spec{Output: transform.AVIF, Width: 1920, Quality: 75}
 	var killer sync.WaitGroup
 	killer.Go(func() {
-		for crashes := range uint64(2) {
-			for p.Stats().Crashed != crashes || p.Stats().Busy == 0 {
-				time.Sleep(time.Millisecond)
-			}
-			if err := unix.Kill(p.victims()[0], unix.SIGKILL); err != nil {
-				t.Error(err)
+		for p.Stats().Crashed < 2 {
+			time.Sleep(50 * time.Millisecond) // the encoding takes a second
+			if pids := p.victims(); p.Stats().Busy > 0 && len(pids) > 0 {
+				_ = unix.Kill(pids[0], unix.SIGKILL)
 			}
 		}
 	})
@@ -238,6 +236,76 @@ func TestASourceThatKillsTwiceIsRefused(t *testing.T) {
 	if _, err := p.Encode(t.Context(), good, spec); err != nil {
 		t.Errorf("another source after it: %v", err)
 	}
+}
+
+// Processes that die while nothing is asked of them are replaced, and nobody is blamed.
+func TestProcessesThatDieIdleAreNobodysFault(t *testing.T) {
+	p := pool(t, settings(t))
+	src := jpegOf(t, picture(300, 200))
+	spec := transform.Spec{Output: transform.WebP, Width: 64, Quality: 75}
+	for range 3 {
+		for _, pid := range p.victims() {
+			if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := p.Encode(t.Context(), src, spec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if st := p.Stats(); st.Crashed != 0 || st.Poisoned != 0 || st.Replaced == 0 {
+		t.Errorf("%+v", st)
+	}
+	if err := p.Alive(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Close waits for a job under way also when its process has to be replaced after it.
+func TestCloseDuringTheLastJobOfAProcess(t *testing.T) {
+	s := settings(t)
+	s.Options.Workers, s.MaxJobs = 1, 1
+	p, err := NewPool(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() {
+		_, err := p.Encode(context.Background(), pngOf(t, picture(1500, 1200)), transform.Spec{Output: transform.WebP, Width: 828, Quality: 75})
+		done <- err
+	}()
+	for p.Stats().Busy == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("the job under way: %v", err)
+	}
+}
+
+// A context that ends as a job does must not reach into the next one.
+func TestLateCancellationHitsNobodyElse(t *testing.T) {
+	s := settings(t)
+	s.Options.Workers = 1
+	p := pool(t, s)
+	src := jpegOf(t, picture(64, 48))
+	spec := transform.Spec{Output: transform.WebP, Width: 32, Quality: 75}
+	var calls sync.WaitGroup
+	for i := range 400 {
+		calls.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Duration(i%20)*500*time.Microsecond)
+			defer cancel()
+			_, _ = p.Encode(ctx, src, spec)
+		})
+		calls.Go(func() {
+			if _, err := p.Encode(context.Background(), src, spec); err != nil {
+				t.Errorf("a job without a deadline: %v", err)
+			}
+		})
+	}
+	calls.Wait()
 }
 
 func TestCancelledJobFreesItsSlot(t *testing.T) {

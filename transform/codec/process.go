@@ -28,6 +28,7 @@ type process struct {
 	source, result *area
 	stderr         *head
 	restrictions   string
+	gone           chan struct{} // closed when the process has ended and has been waited for
 	seq            uint64
 	jobs           int
 	firstRSS       int64
@@ -36,6 +37,19 @@ type process struct {
 
 // errCrashed says that a process ended, or stopped making sense, in the middle of a job.
 var errCrashed = errors.New("codec process crashed")
+
+// errGone says that a process had ended before it got the job, which therefore is not to blame.
+var errGone = errors.New("codec process was gone")
+
+// A process that SIGKILL ends (the kernel short of memory, or somebody's hand) takes a job for a moment longer. What
+// ends within that moment by that signal had not begun.
+const (
+	dying          = 50 * time.Millisecond
+	killedByOthers = "signal: killed"
+)
+
+// pipeDelay is how long a dead process's standard error may stay open in somebody else's hands.
+const pipeDelay = time.Second
 
 // startProcess must be called on the launcher's thread: the new process inherits its scheduling priority, and is
 // killed by the kernel when that thread ends.
@@ -72,16 +86,23 @@ func startProcess(s *Settings) (_ *process, err error) {
 		return nil, fmt.Errorf("writing a codec's settings: %w", err)
 	}
 	p.cmd = exec.Command(s.Command[0], s.Command[1:]...)
+	p.cmd.Args[0] = "imgopt"
 	p.cmd.Env = childEnv(string(settings))
 	p.cmd.Stderr = p.stderr
 	p.cmd.ExtraFiles = []*os.File{theirs, p.source.file, p.result.file}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p.cmd.WaitDelay = pipeDelay
 	err = p.cmd.Start()
 	_ = theirs.Close() // or the end of the process would not end the conversation
 	if err != nil {
 		p.cmd = nil
 		return nil, fmt.Errorf("starting a codec process: %w", err)
 	}
+	p.gone = make(chan struct{})
+	go func() { // ends with the process; kill waits for it
+		defer close(p.gone)
+		_ = p.cmd.Wait() // a killed process is an error here; ProcessState tells
+	}()
 	ready, err := p.read(time.Now().Add(readyWithin))
 	if err != nil || ready.status != replyReady {
 		p.kill()
@@ -111,14 +132,24 @@ func (p *process) run(ctx context.Context, src []byte, spec transform.Spec, limi
 	copy(p.source.data, src)
 	defer p.source.trim(len(src))
 
-	stop := context.AfterFunc(ctx, func() { _ = p.control.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
+	interrupted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(interrupted)
+		_ = p.control.SetReadDeadline(time.Unix(1, 0))
+	})
+	defer func() {
+		if !stop() {
+			<-interrupted // or it would move the deadline of the next job
+		}
+	}()
 	if err := ctx.Err(); err != nil {
 		return nil, reply{}, fmt.Errorf("encoding: %w", err)
 	}
 	if _, err := p.control.Write(request{seq: p.seq, source: len(src), spec: spec}.append(p.packet[:0])); err != nil {
-		return nil, reply{}, p.crashed(err)
+		state := p.kill()
+		return nil, reply{}, fmt.Errorf("%w (%s; %w)", errGone, state, err)
 	}
+	handed := time.Now()
 	rep, err := p.readUnder(ctx, limit)
 	switch {
 	case ctx.Err() != nil && err != nil:
@@ -127,6 +158,8 @@ func (p *process) run(ctx context.Context, src []byte, spec transform.Spec, limi
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		p.kill()
 		return nil, rep, &transform.CodecError{Message: "killed", TimedOut: true}
+	case err != nil && time.Since(handed) < dying && p.kill() == killedByOthers:
+		return nil, rep, fmt.Errorf("%w (%w)", errGone, err)
 	case err != nil:
 		return nil, rep, p.crashed(err)
 	case rep.seq != p.seq:
@@ -188,11 +221,11 @@ func (p *process) crashed(cause error) error {
 
 // kill ends the process, waits for it and says how it ended. The areas stay usable until free.
 func (p *process) kill() string {
-	if p.cmd == nil || p.cmd.ProcessState != nil {
+	if p.gone == nil {
 		return "not running"
 	}
-	_ = p.cmd.Process.Kill()
-	_ = p.cmd.Wait() // a killed process is an error here; ProcessState tells
+	_ = p.cmd.Process.Kill() // fails where it has ended by itself
+	<-p.gone
 	return p.cmd.ProcessState.String()
 }
 
@@ -209,8 +242,15 @@ func (p *process) free() {
 	}
 }
 
-// dead reports whether the process has been ended.
-func (p *process) dead() bool { return p.cmd.ProcessState != nil }
+// dead reports whether the process has ended.
+func (p *process) dead() bool {
+	select {
+	case <-p.gone:
+		return true
+	default:
+		return false
+	}
+}
 
 // worn reports whether the process has done enough jobs, or grown enough, to be replaced.
 func (p *process) worn(s *Settings) bool {

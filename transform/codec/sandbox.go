@@ -3,6 +3,7 @@ package codec
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	seccomp "github.com/elastic/go-seccomp-bpf"
@@ -27,10 +28,14 @@ func restrict(maxData uint64) (string, error) {
 		return "", fmt.Errorf("forbidding core dumps: %w", err)
 	}
 	if abi, err := llsys.LandlockGetABIVersion(); err == nil && abi > 0 {
-		if err := landlock.V5.BestEffort().Restrict(); err != nil {
+		if err := landlock.V7.BestEffort().Restrict(); err != nil {
 			return "", fmt.Errorf("restricting files and network with Landlock: %w", err)
 		}
-		active = append(active, fmt.Sprintf("Landlock ABI %d (no files, no network)", abi))
+		denied := "no files, no network"
+		if abi >= 6 {
+			denied += ", no signals"
+		}
+		active = append(active, fmt.Sprintf("Landlock ABI %d (%s)", abi, denied))
 	} else {
 		active = append(active, "no Landlock")
 	}
@@ -52,7 +57,6 @@ func restrict(maxData uint64) (string, error) {
 // filter allows the system calls that the Go runtime, glibc's allocator and threads, and libvips make, and fails
 // every other one with EPERM, which they all survive.
 func filter() seccomp.Filter {
-	const cloneThread = unix.CLONE_THREAD
 	// clone3 hides its flags from a filter. ENOSYS makes glibc fall back to clone, whose flags can be seen.
 	noSys := seccomp.ActionErrno&^0xffff | seccomp.Action(unix.ENOSYS)
 	return seccomp.Filter{
@@ -63,29 +67,51 @@ func filter() seccomp.Filter {
 			Syscalls: []seccomp.SyscallGroup{
 				{Action: noSys, Names: []string{"clone3"}},
 				{Action: seccomp.ActionAllow, Names: append(allowed, allowedHere...)},
-				{Action: seccomp.ActionAllow, NamesWithCondtions: []seccomp.NameWithConditions{{
-					Name:       "clone",
-					Conditions: []seccomp.Condition{{Argument: 0, Operation: seccomp.BitsSet, Value: cloneThread}},
-				}}},
+				{Action: seccomp.ActionAllow, NamesWithCondtions: conditional(uint64(os.Getpid()))},
 			},
 		},
 	}
 }
 
+// conditional are the calls of which only some forms are harmless.
+func conditional(self uint64) []seccomp.NameWithConditions {
+	argument := func(n uint32, op seccomp.Operation, value uint64) seccomp.Condition {
+		return seccomp.Condition{Argument: n, Operation: op, Value: value}
+	}
+	calls := []seccomp.NameWithConditions{
+		// threads, no processes
+		{Name: "clone", Conditions: []seccomp.Condition{argument(0, seccomp.BitsSet, unix.CLONE_THREAD)}},
+		// signals to this process only
+		{Name: "tgkill", Conditions: []seccomp.Condition{argument(0, seccomp.Equal, self)}},
+		// private memory without code: shared memory would escape the limit
+		{Name: "mmap", Conditions: []seccomp.Condition{argument(2, seccomp.BitsNotSet, unix.PROT_EXEC), argument(3, seccomp.BitsNotSet, unix.MAP_SHARED)}},
+		{Name: "mprotect", Conditions: []seccomp.Condition{argument(2, seccomp.BitsNotSet, unix.PROT_EXEC)}},
+	}
+	// Descriptors' flags, but not F_SETOWN and F_SETSIG, which send signals to others.
+	for _, command := range []uint64{unix.F_GETFD, unix.F_SETFD, unix.F_GETFL, unix.F_SETFL, unix.F_DUPFD_CLOEXEC} {
+		calls = append(calls, seccomp.NameWithConditions{Name: "fcntl", Conditions: []seccomp.Condition{argument(1, seccomp.Equal, command)}})
+	}
+	// Names of threads and memory; not PR_SET_PDEATHSIG, which ties a codec's life to the service's.
+	for _, option := range []uint64{unix.PR_SET_NAME, unix.PR_GET_NAME, unix.PR_SET_VMA} {
+		calls = append(calls, seccomp.NameWithConditions{Name: "prctl", Conditions: []seccomp.Condition{argument(0, seccomp.Equal, option)}})
+	}
+	return calls
+}
+
 var allowed = []string{
 	// memory
-	"brk", "mmap", "munmap", "mprotect", "mremap", "madvise", "membarrier",
+	"brk", "munmap", "mremap", "madvise", "membarrier",
 	// the socket, the inherited descriptors, standard error
-	"read", "write", "writev", "recvfrom", "sendto", "close", "fcntl", "fstat", "lseek",
+	"read", "write", "writev", "recvfrom", "sendto", "close", "fstat", "lseek",
 	// threads and their synchronisation
 	"futex", "set_robust_list", "rseq", "sched_yield", "sched_getaffinity", "gettid", "getpid", "exit", "exit_group",
 	// signals
-	"rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "tgkill", "restart_syscall",
+	"rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall",
 	// time and the Go runtime's poller and timers
 	"clock_gettime", "clock_nanosleep", "nanosleep", "gettimeofday", "epoll_create1", "epoll_ctl", "epoll_pwait",
 	"eventfd2", "pipe2", "timer_create", "timer_settime", "timer_delete", "setitimer",
 	// figures about this process
-	"getrandom", "getrusage", "sysinfo", "prctl", "uname",
+	"getrandom", "getrusage", "sysinfo", "uname",
 }
 
 // errUnrestricted says that a restriction was set and does not hold.
@@ -100,6 +126,9 @@ func probe() error {
 	if fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0); err == nil {
 		_ = unix.Close(fd)
 		return fmt.Errorf("%w: a socket could be made", errUnrestricted)
+	}
+	if err := unix.Tgkill(1, 1, 0); !errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("%w: a signal could be sent (%v)", errUnrestricted, err)
 	}
 	if err := unix.Exec("/proc/self/exe", []string{"imgopt", "version"}, nil); err == nil || !errors.Is(err, unix.EPERM) {
 		return fmt.Errorf("%w: a program could be started (%v)", errUnrestricted, err)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +24,12 @@ const (
 // settingsEnv carries the childSettings as JSON.
 const settingsEnv = "IMGOPT_CODEC"
 
+// preferAsVictim asks the kernel to end a codec rather than the service when memory runs out. Raising the score
+// needs no privilege; a kernel that refuses leaves things as they are.
+func preferAsVictim() {
+	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)
+}
+
 type childSettings struct {
 	Options transform.Options
 	MaxData uint64
@@ -36,7 +41,7 @@ var errTooLarge = errors.New("result is larger than the result area")
 // Serve is the whole life of a codec process: it takes requests until the service closes the socket. What it
 // returns is an error of the set-up or of the protocol, never of an image.
 func Serve() error {
-	runtime.LockOSThread() // processor time is counted per thread
+	preferAsVictim()
 	var settings childSettings
 	if err := json.Unmarshal([]byte(os.Getenv(settingsEnv)), &settings); err != nil {
 		return fmt.Errorf("a codec process is started by the service, not by hand: %s: %w", settingsEnv, err)
@@ -82,7 +87,7 @@ func serve(source, result []byte, opts transform.Options) error {
 }
 
 func work(req request, source, result []byte, opts transform.Options) reply {
-	before := threadCPU()
+	before := processCPU()
 	rep := reply{seq: req.seq}
 	err := libvips.Run(context.Background(), source[:req.source], req.spec, opts, func(encoded []byte) error {
 		if len(encoded) > len(result) {
@@ -103,12 +108,12 @@ func work(req request, source, result []byte, opts transform.Options) reply {
 	default:
 		rep.status, rep.message = replyCodecError, err.Error()
 	}
-	rep.cpu = threadCPU() - before
+	rep.cpu = processCPU() - before
 	return rep
 }
 
-// threadCPU is the processor time of the process: libvips works on a thread of its own beside this one.
-func threadCPU() time.Duration {
+// processCPU is the processor time of the process: libvips works on a thread of its own beside this one.
+func processCPU() time.Duration {
 	var t unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t) != nil {
 		return 0

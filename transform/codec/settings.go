@@ -41,7 +41,7 @@ type Outcome struct {
 	Output string
 	// Wait is the time until a process was free, Wall the time in it, CPU its processor time.
 	Wait, Wall, CPU time.Duration
-	// Result is "ok", "failed" (the image cannot be encoded), "timeout", "crashed" or "canceled".
+	// Result is "ok", "failed" (the image cannot be encoded), "timeout", "crashed", "gone" or "canceled".
 	Result string
 }
 
