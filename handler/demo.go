@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -83,6 +84,9 @@ func (d *Demo) register(app *fiber.App) {
 			panic(err) // the files are part of the program
 		}
 		group.Get(path, func(c *fiber.Ctx) error {
+			if strings.HasSuffix(c.Path(), "/") {
+				return c.Redirect("../demo", http.StatusFound) // the page's own links start from the other spelling
+			}
 			c.Set(fiber.HeaderContentType, file.contentType)
 			c.Set(fiber.HeaderContentSecurityPolicy, demoPagePolicy)
 			return c.Send(body)
