@@ -96,7 +96,7 @@ func (s *server) watch() {
 		select {
 		case <-s.stop:
 			return
-		case <-time.After(200 * time.Millisecond):
+		case <-time.After(time.Second):
 		}
 	}
 }
