@@ -98,7 +98,7 @@ func TestKilledProcessesCostNobodyTheAnswer(t *testing.T) {
 	if kills < 5 {
 		t.Errorf("only %d kills: the test proved nothing", kills)
 	}
-	if s := p.Stats(); s.Crashed == 0 || s.Replaced == 0 {
+	if s := p.Stats(); s.Crashed+s.Canceled == 0 || s.Replaced == 0 {
 		t.Errorf("no crash was seen: %+v", s)
 	}
 	t.Logf("%d kills, %d calls lost both tries, %+v", kills, lost.Load(), p.Stats())
@@ -140,15 +140,21 @@ func TestASourceThatKillsTwiceIsRefused(t *testing.T) {
 	slow, good := pngOf(t, picture(3000, 2500)), jpegOf(t, picture(300, 200))
 	spec := transform.Spec{Output: transform.AVIF, Width: 1920, Quality: 75}
 	var killer sync.WaitGroup
+	ended := make(chan struct{})
 	killer.Go(func() {
 		for p.Stats().Crashed < 2 {
-			time.Sleep(50 * time.Millisecond) // the encoding takes a second
+			select {
+			case <-ended:
+				return
+			case <-time.After(4 * dying): // the encoding takes seconds
+			}
 			if pids := p.victims(); p.Stats().Busy > 0 && len(pids) > 0 {
 				_ = unix.Kill(pids[0], unix.SIGKILL)
 			}
 		}
 	})
 	_, err := p.Encode(t.Context(), slow, spec)
+	close(ended)
 	killer.Wait()
 	var codec *transform.CodecError
 	if !errors.As(err, &codec) || !codec.Crashed {
