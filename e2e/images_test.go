@@ -16,10 +16,10 @@ func imageGroups() []group {
 	return []group{
 		{name: "images own type", variant: "default", run: matrix{widths: []int{32, 48, 750}, qualities: []int{75}, each: 1}.run},
 		{name: "images webp", variant: "default", run: matrix{widths: []int{96, 384, 1200}, qualities: []int{75}, accept: "image/webp", each: 1}.run},
-		{name: "images own type", variant: "formats", run: matrix{widths: []int{16, 64, 256, 640, 1080}, qualities: []int{30, 75, 90}, accept: "image/png,*/*", each: 2}.run},
-		{name: "images webp", variant: "formats", run: matrix{widths: []int{16, 64, 256, 640}, qualities: []int{30, 75, 90}, accept: "image/webp,*/*", each: 2}.run},
+		{name: "images own type", variant: "formats", run: matrix{widths: []int{16, 64, 256, 640, 1080}, qualities: []int{30, 75, 90}, accept: "image/png,*/*", each: 3}.run},
+		{name: "images webp", variant: "formats", run: matrix{widths: []int{16, 64, 256, 640}, qualities: []int{30, 75, 90}, accept: "image/webp,*/*", each: 3}.run},
 		{name: "images avif", variant: "formats", run: matrix{widths: []int{16, 64, 256}, qualities: []int{30, 75, 90}, accept: all, each: 2}.run},
-		{name: "images own type", variant: "svg", run: matrix{widths: []int{32, 384, 828, 3840}, qualities: []int{1, 50, 100}, each: 1}.run},
+		{name: "images own type", variant: "svg", run: matrix{widths: []int{32, 384, 828, 3840}, qualities: []int{1, 50, 100}, each: 2}.run},
 		{name: "images webp", variant: "svg", run: matrix{widths: []int{128, 3840}, qualities: []int{1, 100}, accept: "image/webp", each: 1}.run},
 		{name: "images avif", variant: "svg", run: matrix{widths: []int{32, 96}, qualities: []int{1, 100}, accept: "image/avif", each: 1}.run},
 		{name: "images tuned own type", variant: "tuned", run: matrix{widths: []int{24, 128, 320, 640}, qualities: []int{60, 75}, each: 1}.run},

@@ -47,7 +47,7 @@ func groups() []group {
 	var all []group
 	for _, some := range [][]group{
 		parameterGroups(), urlGroups(), patternGroups(), acceptGroups(), imageGroups(), upstreamGroups(), internalGroups(),
-		headerGroups(), conditionalGroups(), routeGroups(), togetherGroups(), secureGroups(), freshnessGroups(),
+		headerGroups(), conditionalGroups(), routeGroups(), togetherGroups(), secureGroups(), randomGroups(), freshnessGroups(),
 	} {
 		all = append(all, some...)
 	}
@@ -247,8 +247,9 @@ func imgoptConfig(t *testing.T, build, how string) ([]string, error) {
 		}
 		var manifest struct {
 			Config struct {
-				BasePath string                     `json:"basePath"`
-				Images   map[string]json.RawMessage `json:"images"`
+				BasePath      string                     `json:"basePath"`
+				TrailingSlash bool                       `json:"trailingSlash"`
+				Images        map[string]json.RawMessage `json:"images"`
 			} `json:"config"`
 		}
 		if err := json.Unmarshal(b, &manifest); err != nil {
@@ -259,7 +260,7 @@ func imgoptConfig(t *testing.T, build, how string) ([]string, error) {
 			delete(images, key) // not settings of the optimizer
 		}
 		b, err = json.Marshal(images)
-		return []string{"images: " + string(b), "basePath: " + strconv.Quote(manifest.Config.BasePath)}, err
+		return []string{"images: " + string(b), "basePath: " + strconv.Quote(manifest.Config.BasePath), fmt.Sprint("trailingSlash: ", manifest.Config.TrailingSlash)}, err
 	}
 	return nil, fmt.Errorf("no way %q to configure imgopt", how)
 }
@@ -309,6 +310,9 @@ func (s *session) do(name string, r Request, allow *Allowance) (want, got *Respo
 		}
 		s.rec.Add(res)
 		return nil, nil
+	}
+	if r.Proto == "HTTP/1.0" {
+		allow = withLength(allow)
 	}
 	if s.subject.name == "twin" {
 		allow = nil // Next.js has no difference to itself

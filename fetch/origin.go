@@ -85,6 +85,11 @@ func parseRelative(r Request) (relative, error) {
 	if q.path, q.query, err = cleanPath(r.Href); err != nil {
 		return relative{}, relativeFailure(http.StatusNotFound, "path", fmt.Errorf("href %q: %w", r.Href, err))
 	}
+	if strings.Contains(path, "//") && !strings.Contains(q.path, "//") {
+		// The same redirect is for repeated slashes. It looks at what stands before the first "?", before dot segments
+		// are resolved and with a fragment; slashes that are left are the origin's to judge.
+		return relative{}, relativeFailure(http.StatusInternalServerError, "path", fmt.Errorf("path %q has repeated slashes", path))
+	}
 	// Encoded slashes may hide dot segments from cleanPath, but not from a server that decodes before it resolves:
 	// they could lead out of the path of the origin.
 	if decoded, err := url.PathUnescape(q.path); err == nil && slices.Contains(strings.FieldsFunc(decoded, isSlash), "..") {

@@ -82,7 +82,7 @@ export const variants = {
       dangerouslyAllowLocalIP: true,
       dangerouslyAllowSVG: true,
       remotePatterns: [...loopback, { hostname: '*.invalid' }],
-      minimumCacheTTL: 60,
+      minimumCacheTTL: 600, // longer than the test takes: nothing becomes stale by chance
     },
   },
 
