@@ -162,6 +162,7 @@ func TestDiskForbidden(t *testing.T) {
 // Somebody empties the folder, or removes it: the cache starts anew, and its sums too.
 func TestDiskFolderRemoved(t *testing.T) {
 	d := newDisk(t, filepath.Join(t.TempDir(), "cache"), roomy)
+	<-d.Scanned() // the first scan would forget vanished files too
 	keys := fill(t, d, 50, 100)
 	if err := os.RemoveAll(d.root); err != nil {
 		t.Fatal(err)
