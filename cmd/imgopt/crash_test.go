@@ -81,9 +81,9 @@ func TestCodecKilled(t *testing.T) {
 	send(t, atWork, syscall.SIGKILL)
 	expect("photo-641.jpg", wait(t, done))
 
-	// A process that was gone before it got the job, or just after, is no mark against the image.
-	if n := p.metric(t, `imgopt_codec_jobs_total{outcome="crashed"}`) + p.metric(t, `imgopt_codec_jobs_total{outcome="canceled"}`); n != 2 {
-		t.Errorf("%v lost jobs counted, want 2", n)
+	// One that is found dead before it is given a job costs not even a try.
+	if n := p.metric(t, `imgopt_codec_jobs_total{outcome="crashed"}`) + p.metric(t, `imgopt_codec_jobs_total{outcome="canceled"}`); n != 1 && n != 2 {
+		t.Errorf("%v lost jobs counted, want 1 or 2", n)
 	}
 	if n := p.metric(t, `imgopt_codec_jobs_total{outcome="encoded"}`); n != 2 {
 		t.Errorf("%v encoded jobs counted, want 2", n)
