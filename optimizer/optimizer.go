@@ -179,16 +179,6 @@ func waiting(err error) error {
 	return failure.From(err)
 }
 
-// Warm has a variant made in the background unless it is fresh. It reports whether there was anything to do.
-func (o *Optimizer) Warm(ctx context.Context, p validate.Params) (bool, error) {
-	key := o.Key(p)
-	if e, err := o.opts.Store.Get(ctx, key); err == nil && e.State(o.opts.Now()) == cache.Hit {
-		return false, nil
-	}
-	_, err := o.dispatcher.Submit(ctx, jobs.Job{Key: jobs.Key(key), Kind: jobs.Prewarm, Spec: spec(p)})
-	return true, err
-}
-
 // maxRevalidating is how many keys are remembered before those whose time is over are swept out.
 const maxRevalidating = 4096
 

@@ -49,6 +49,3 @@ func (e *Engine) Encode(ctx context.Context, src []byte, spec transform.Spec) ([
 	})
 	return out, err
 }
-
-// Close implements the end of an engine's life; libvips itself stays until the process ends.
-func (e *Engine) Close() error { return nil }
