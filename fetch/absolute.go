@@ -38,6 +38,10 @@ func (c *Client) fetchAbsolute(ctx context.Context, r Request) (*Source, error) 
 			return nil, failure.Wrap(http.StatusLoopDetected, "upstream_redirects", failure.TextUpstreamInvalid,
 				fmt.Errorf("more than %d redirects, the next to %s", c.maxRedirects, redact(location)))
 		}
+		if c.mayRedirect != nil && !c.mayRedirect(location) {
+			return nil, failure.Wrap(http.StatusBadRequest, "upstream_redirect", failure.TextNotAllowed,
+				fmt.Errorf("a redirect to %s is not allowed", redact(location)))
+		}
 		href = location
 	}
 }
@@ -50,7 +54,7 @@ func (c *Client) fetchHop(ctx context.Context, href string, r Request) (src *Sou
 		return nil, "", failure.Wrap(http.StatusInternalServerError, "upstream_url", textThrown, fmt.Errorf("url %q: %w", redact(href), err))
 	}
 	h := c.newHop(ctx, absoluteWording)
-	defer h.cancel()
+	defer h.end()
 	header := httpHeader
 	if t.url.Scheme == "https" {
 		header = httpsHeader
@@ -66,7 +70,7 @@ func (c *Client) fetchHop(ctx context.Context, href string, r Request) (src *Sou
 			return nil, location, nil
 		}
 	}
-	src, err = c.receive(h, resp, conditional)
+	src, err = h.receive(resp, r, conditional)
 	return src, "", err
 }
 

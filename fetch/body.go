@@ -1,7 +1,6 @@
 package fetch
 
 import (
-	"bytes"
 	"errors"
 	"io"
 )
@@ -28,32 +27,44 @@ func (n *networkReader) Read(p []byte) (int, error) {
 }
 
 const (
-	// firstRead is the buffer for a body of unknown length.
+	// firstRead is the first buffer for a body of unknown length.
 	firstRead = 32 << 10
-	// trustedHint is how much memory a Content-Length is believed before anything of the body has arrived.
+	// trustedHint is how much memory a Content-Length is believed before anything of the body has arrived, and the
+	// largest buffer for a body of unknown length.
 	trustedHint = 1 << 20
+	// trust is how many times as much as has arrived a Content-Length is believed.
+	trust = 4
 )
 
+// gatherer collects a body of which the length is not known, or not believed, in parts that are joined once at the
+// end. Every buffer is in the account before it is allocated.
+//
+// One buffer that doubles would hold up to three times the body (the old one, its double and the copy of what is in
+// that) where this holds twice as much, and leave twice the garbage: for 5 MiB of unknown length 21 MiB are allocated
+// instead of 10.4 (BenchmarkReadAll), which takes twice the time.
+type gatherer struct {
+	hint, limit int64
+	held        *account
+	full        [][]byte
+	size        int64  // of full
+	buf         []byte // is being filled
+}
+
 // readAll reads r to its end. It returns errTooLarge as soon as there are more than limit bytes. hint is the expected
-// length or negative; it only saves copying.
-func readAll(r io.Reader, hint, limit int64) ([]byte, error) {
-	// One byte more than the body, to see its end without growing, or the limit crossed.
-	size := int64(firstRead)
-	if hint >= 0 {
-		size = min(hint, trustedHint) + 1
+// length or negative; it only saves copying. Afterwards the account holds the length of the result and nothing else.
+func readAll(r io.Reader, hint, limit int64, held *account) ([]byte, error) {
+	g := gatherer{hint: hint, limit: limit, held: held}
+	if err := g.next(); err != nil {
+		return nil, err
 	}
-	buf := make([]byte, 0, min(size, limit+1))
 	for idle := 0; ; {
-		n, err := r.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
+		n, err := r.Read(g.buf[len(g.buf):cap(g.buf)])
+		g.buf = g.buf[:len(g.buf)+n]
 		switch {
-		case int64(len(buf)) > limit:
+		case g.received() > limit:
 			return nil, errTooLarge
 		case err == io.EOF:
-			if cap(buf)-len(buf) > 1+len(buf)/4 {
-				buf = bytes.Clone(buf) // it may stay in a cache that counts its length
-			}
-			return buf, nil
+			return g.join()
 		case err != nil:
 			return nil, err
 		case n > 0:
@@ -63,19 +74,70 @@ func readAll(r io.Reader, hint, limit int64) ([]byte, error) {
 				return nil, io.ErrNoProgress
 			}
 		}
-		if len(buf) == cap(buf) {
-			buf = grow(buf, hint, limit)
+		if len(g.buf) == cap(g.buf) {
+			if err := g.next(); err != nil {
+				return nil, err
+			}
 		}
 	}
 }
 
-// grow moves buf to a larger buffer: the expected size if that is near, else twice its own.
-func grow(buf []byte, hint, limit int64) []byte {
-	size := 2 * int64(cap(buf))
-	if want := hint + 1; want > int64(cap(buf)) && want <= 2*size {
-		size = want
+func (g *gatherer) received() int64 { return g.size + int64(len(g.buf)) }
+
+// next provides the next buffer.
+func (g *gatherer) next() error {
+	received := g.received()
+	// One byte more than the body, to see its end without another buffer, or the limit crossed.
+	var size int64
+	switch rest := g.hint + 1 - received; {
+	case rest <= 0: // unknown, or wrong
+		size = min(max(received/2, firstRead), trustedHint)
+	case received == 0:
+		size = min(rest, trustedHint+1)
+	case g.hint <= trust*received:
+		return g.last()
+	default:
+		size = received
 	}
-	larger := make([]byte, len(buf), min(size, limit+1))
-	copy(larger, buf)
-	return larger
+	size = min(size, g.limit+1-received)
+	if err := g.held.grow(size); err != nil {
+		return err
+	}
+	if len(g.buf) > 0 {
+		g.full = append(g.full, g.buf)
+		g.size = received
+	}
+	g.buf = make([]byte, 0, size)
+	return nil
+}
+
+// last provides one buffer for all of the expected body.
+func (g *gatherer) last() error {
+	size := min(g.hint, g.limit) + 1
+	if err := g.held.grow(size); err != nil {
+		return err
+	}
+	whole := g.copyTo(make([]byte, 0, size))
+	g.full, g.size, g.buf = nil, 0, whole
+	return g.held.grow(-int64(len(whole)))
+}
+
+// join returns the body in a buffer that is no larger than it, for it may stay in a cache that counts its length.
+func (g *gatherer) join() ([]byte, error) {
+	body := g.buf
+	if len(g.full) > 0 || cap(body)-len(body) > 1 {
+		size := g.received()
+		if err := g.held.grow(size); err != nil {
+			return nil, err
+		}
+		body = g.copyTo(make([]byte, 0, size))
+	}
+	return body, g.held.resize(int64(len(body)))
+}
+
+func (g *gatherer) copyTo(b []byte) []byte {
+	for _, part := range g.full {
+		b = append(b, part...)
+	}
+	return append(b, g.buf...)
 }

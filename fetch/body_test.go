@@ -25,7 +25,7 @@ func TestReadAll(t *testing.T) {
 	for _, size := range []int{0, 1, 511, firstRead - 1, firstRead, firstRead + 1, trustedHint - 1, trustedHint, trustedHint + 1, limit, limit + 1, limit + 1000} {
 		body := bytes.Repeat([]byte("0123456789abcdef"), size/16+1)[:size]
 		for _, hint := range []int64{-1, 1, int64(size), int64(size) + 1, 1 << 60} {
-			got, err := readAll(bytes.NewReader(body), hint, limit)
+			got, err := readAll(bytes.NewReader(body), hint, limit, &account{})
 			if size > limit {
 				if err != errTooLarge {
 					t.Errorf("size %d, hint %d: %v", size, hint, err)
@@ -43,12 +43,12 @@ func TestReadAll(t *testing.T) {
 			}
 		}
 		if size <= limit {
-			if _, err := readAll(io.MultiReader(bytes.NewReader(body), iotest.ErrReader(broken)), -1, limit); err != broken {
+			if _, err := readAll(io.MultiReader(bytes.NewReader(body), iotest.ErrReader(broken)), -1, limit, &account{}); err != broken {
 				t.Errorf("size %d: %v", size, err)
 			}
 		}
 	}
-	if _, err := readAll(stuckReader{}, -1, 10); err != io.ErrNoProgress {
+	if _, err := readAll(stuckReader{}, -1, 10, &account{}); err != io.ErrNoProgress {
 		t.Errorf("a reader that does nothing: %v", err)
 	}
 }
@@ -80,7 +80,7 @@ func TestReadAllAllocation(t *testing.T) {
 		{1 << 20, 100, 50, 101},
 	} {
 		s := &spaceReader{left: tt.arrives}
-		if _, err := readAll(s, int64(tt.hint), int64(tt.limit)); err != nil || s.largest > tt.most {
+		if _, err := readAll(s, int64(tt.hint), int64(tt.limit), &account{}); err != nil || s.largest > tt.most {
 			t.Errorf("%+v: read into a buffer of %d (%v)", tt, s.largest, err)
 		}
 	}

@@ -61,11 +61,17 @@ const decodeLimit = 20000
 
 // decodeBytes decodes a whole body.
 func decodeBytes(encoding string, body io.Reader) ([]byte, error) {
+	return decodeInto(encoding, body, nil)
+}
+
+// decodeInto is decodeBytes with a Memory.
+func decodeInto(encoding string, body io.Reader, m Memory) ([]byte, error) {
 	codings, err := parseCodings(encoding)
 	if err != nil {
 		return nil, err
 	}
-	return readAll(decodeAll(context.Background(), &networkReader{body}, codings, decodeLimit), -1, decodeLimit)
+	held := &account{memory: m}
+	return readAll(decodeAll(context.Background(), &networkReader{body}, codings, decodeLimit, held), -1, decodeLimit, held)
 }
 
 // outcome names a result as decode.json does.
@@ -110,7 +116,7 @@ func (panicReader) Read([]byte) (int, error) { panic("index out of range") }
 
 // A decoder that panics costs the body, not the process.
 func TestBrotliPanic(t *testing.T) {
-	_, err := readAll(brotliReader{panicReader{}}, -1, decodeLimit)
+	_, err := readAll(brotliReader{panicReader{}}, -1, decodeLimit, &account{})
 	if o := outcome(nil, err); o != "thrown" || !strings.Contains(err.Error(), "index out of range") {
 		t.Errorf("%s: %v", o, err)
 	}
@@ -135,7 +141,7 @@ func TestDecodeIntermediateLimit(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = readAll(decodeAll(ctx, bytes.NewReader(packed.Bytes()), []coding{newGzipReader}, 1<<30), -1, 1<<30)
+	_, err = readAll(decodeAll(ctx, bytes.NewReader(packed.Bytes()), []coding{gzipCoding}, 1<<30, &account{}), -1, 1<<30, &account{})
 	if network := (*networkError)(nil); !errors.As(err, &network) || !errors.Is(err, context.Canceled) {
 		t.Errorf("decoding goes on although nobody waits: %v", err)
 	}
@@ -161,7 +167,7 @@ func TestDecodeLarge(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := readAll(decodeAll(t.Context(), &packed, codings, size), -1, size)
+		got, err := readAll(decodeAll(t.Context(), &packed, codings, size, &account{}), -1, size, &account{})
 		if err != nil || !bytes.Equal(got, large) {
 			t.Errorf("%s: %d bytes, %v", name, len(got), err)
 		}

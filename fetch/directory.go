@@ -82,7 +82,7 @@ func (d *directory) get(ctx context.Context, q relative) (src *Source, lacks boo
 		src.NotModified = true
 		return src, false, nil
 	}
-	src.Body, err = d.read(ctx, file, info)
+	src.Body, err = d.read(ctx, file, info, &account{memory: q.Memory, caller: ctx})
 	if err != nil {
 		return nil, false, err
 	}
@@ -148,12 +148,15 @@ func openRegular(root *os.Root, name string) (*os.File, fs.FileInfo, error) {
 }
 
 // read returns the content of file, which info describes.
-func (d *directory) read(ctx context.Context, file *os.File, info fs.FileInfo) ([]byte, error) {
+func (d *directory) read(ctx context.Context, file *os.File, info fs.FileInfo, held *account) ([]byte, error) {
 	if info.Size() > d.maxBody {
 		return nil, relativeFailure(http.StatusRequestEntityTooLarge, "too_large", errTooLarge)
 	}
-	body, err := readAll(contextReader{ctx, file}, info.Size(), d.maxBody)
+	body, err := readAll(contextReader{ctx, file}, info.Size(), d.maxBody, held)
+	var memory *memoryError
 	switch {
+	case errors.As(err, &memory):
+		return nil, memoryFailure(err)
 	case ctx.Err() != nil:
 		return nil, interrupted(ctx.Err(), context.Cause(ctx))
 	case errors.Is(err, errTooLarge):

@@ -256,7 +256,7 @@ func TestFileChangesWhileRead(t *testing.T) {
 		if err := change(); err != nil {
 			t.Fatal(err)
 		}
-		_, err = d.read(t.Context(), file, info)
+		_, err = d.read(t.Context(), file, info, &account{})
 		if f := (want{status: 502, text: failure.TextUpstreamInvalid, reason: "origin_disk", retryable: true}).check(t, err); t.Failed() {
 			t.Errorf("%s: %v", name, f)
 		}
@@ -269,10 +269,10 @@ func TestFileChangesWhileRead(t *testing.T) {
 	defer file.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = d.read(ctx, file, info)
+	_, err = d.read(ctx, file, info, &account{})
 	checkCanceled(t, err)
 	file.Close()
-	if _, err = d.read(t.Context(), file, info); err == nil {
+	if _, err = d.read(t.Context(), file, info, &account{}); err == nil {
 		t.Error("read a closed file")
 	}
 }

@@ -5,10 +5,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"imgopt/failure"
@@ -149,4 +151,22 @@ func timeoutFailure(w wording, cause error) *failure.Error {
 	f := failure.Wrap(http.StatusGatewayTimeout, w.prefix+"_timeout", failure.TextUpstreamTimeout, cause)
 	f.Timeout, f.Retryable = true, true
 	return f
+}
+
+// isHostFault reports whether err blames the host that was to be reached, or the way to it, and not this machine, which
+// may be out of descriptors or ports.
+func isHostFault(err error) bool {
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		return true
+	}
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		return errors.Is(err, io.EOF) // in the middle of a TLS handshake
+	}
+	switch errno {
+	case syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE, syscall.EHOSTUNREACH, syscall.EHOSTDOWN, syscall.ENETUNREACH, syscall.ENETDOWN:
+		return true
+	}
+	return false
 }

@@ -36,8 +36,21 @@ type Options struct {
 	// MaxRedirects is how many redirects of an absolute href are followed; 0 follows none.
 	MaxRedirects int
 	// AllowLocalIP lets absolute hrefs reach private, loopback and other special addresses
-	// (images.dangerouslyAllowLocalIP).
+	// (images.dangerouslyAllowLocalIP): all of them.
 	AllowLocalIP bool
+	// AllowCIDRs are addresses that absolute hrefs may reach without it, although they are not public. A host with
+	// several addresses needs each of them to be public or listed. The addresses where clouds hand out credentials
+	// (169.254.169.254 and its like) need an entry of their own, of full length; a NAT64 or 6to4 address needs the
+	// address it stands for to be allowed too.
+	AllowCIDRs []netip.Prefix
+	// AllowRedirect is asked about each redirect of an absolute href that would be followed, with the target in the
+	// form the WHATWG URL Standard serialises it to. If it says no, the fetch fails like that of a url which is not
+	// allowed. Nil allows all, as Next.js does. The address guard holds either way.
+	AllowRedirect func(href string) bool
+	// Headers are sent to certain origins only.
+	Headers []OriginHeaders
+	// Breaker leaves alone for a while what does not answer. The zero value never does.
+	Breaker BreakerOptions
 
 	// MaxConnsPerHost bounds the connections open at once to one host; further requests wait for one. 0 means no limit.
 	MaxConnsPerHost int
@@ -65,6 +78,10 @@ type Request struct {
 	// ETag and LastModified are the validators of an earlier Source, sent as If-None-Match and If-Modified-Since
 	// when not empty. With either of them the answer may be NotModified.
 	ETag, LastModified string
+	// Memory is asked for the bytes of the source; nil means that there is no limit to them. After a success it was
+	// last told the length of Source.Body. After an error the caller gives back what is left. The time that Resize
+	// waits does not count against Options.Timeout.
+	Memory Memory
 }
 
 // Source is what an upstream answered. Header values are as Node presents them to Next.js: bytes above 0x7f are
@@ -87,6 +104,9 @@ type Client struct {
 	maxBody      int64
 	maxRedirects int
 	origins      []origin
+	headers      map[string]http.Header // by origin
+	mayRedirect  func(href string) bool // nil: always
+	breaker      *breaker
 	upstream     *http.Transport // absolute hrefs, behind the address guard unless AllowLocalIP
 	frontend     *http.Transport // relative hrefs; its own pool, so that no connection made without the guard is shared
 	life         *lifetime
@@ -108,10 +128,25 @@ func New(o Options) (*Client, error) {
 	case o.BasePath != "" && (!strings.HasPrefix(o.BasePath, "/") || strings.HasSuffix(o.BasePath, "/")):
 		return nil, fmt.Errorf("base path %q: must be empty or start with a slash and not end with one", o.BasePath)
 	}
-	c := &Client{timeout: o.Timeout, maxBody: o.MaxBody, maxRedirects: o.MaxRedirects, life: newLifetime()}
+	rules, err := newAddressRules(o.AllowCIDRs)
+	if err != nil {
+		return nil, err
+	}
+	headers, err := compileHeaders(o.Headers)
+	if err != nil {
+		return nil, err
+	}
+	breaker, err := newBreaker(o.Breaker)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{
+		timeout: o.Timeout, maxBody: o.MaxBody, maxRedirects: o.MaxRedirects,
+		headers: headers, mayRedirect: o.AllowRedirect, breaker: breaker, life: newLifetime(),
+	}
 	dial := plainDial
 	if !o.AllowLocalIP {
-		dial = newGuard(o.Resolver).DialContext
+		dial = newGuard(rules, o.Resolver).DialContext
 	}
 	c.upstream = c.newTransport(o, dial)
 	c.frontend = c.newTransport(o, plainDial)
@@ -139,6 +174,15 @@ func (c *Client) Fetch(ctx context.Context, r Request) (*Source, error) {
 	}
 	return c.fetchRelative(ctx, r)
 }
+
+// Stats is the state of a Client at one moment.
+type Stats struct {
+	// OpenCircuits is the number of origins that are left alone because they did not answer.
+	OpenCircuits int
+}
+
+// Stats returns the state of the Client.
+func (c *Client) Stats() Stats { return Stats{OpenCircuits: c.breaker.openCircuits()} }
 
 // Close cancels the fetches that are under way, waits for them and closes all connections. A Fetch after Close
 // fails.

@@ -4,14 +4,18 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
 
 	"imgopt/failure"
+	"imgopt/validate"
 )
 
 // FuzzDecode holds that decoding ends, stays within the limit and does not depend on how the data arrives.
@@ -22,9 +26,13 @@ func FuzzDecode(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, encoding string, body []byte) {
-		whole, err := decodeBytes(encoding, bytes.NewReader(body))
+		m := &recorder{}
+		whole, err := decodeInto(encoding, bytes.NewReader(body), m)
 		if len(whole) > decodeLimit {
 			t.Fatalf("%d bytes", len(whole))
+		}
+		if err == nil && m.now != int64(len(whole)) || m.peak > 2*decodeLimit+2*firstRead+maxCodings*(inputBuffer+brotliMemory+24<<20) {
+			t.Fatalf("%d bytes, %d held, %d at the most", len(whole), m.now, m.peak)
 		}
 		parts, partsErr := decodeBytes(encoding, iotest.OneByteReader(bytes.NewReader(body)))
 		if outcome(whole, err) != outcome(parts, partsErr) || err == nil && !bytes.Equal(whole, parts) {
@@ -102,6 +110,117 @@ func FuzzLocation(f *testing.F) {
 		}
 		if strings.ContainsAny(to.authorization, "\r\n") {
 			t.Fatalf("%q: Authorization %q", href, to.authorization)
+		}
+	})
+}
+
+// FuzzRedirectTarget holds that the rules of the request see the host in a redirect's target that is then connected to:
+// what AllowRedirect judges is parsed by another program part (validate) than what resolved the Location here.
+func FuzzRedirectTarget(f *testing.F) {
+	for _, row := range golden[[3]string](f, "location.json") {
+		f.Add(row[1])
+	}
+	for _, s := range []string{
+		"http://a.test\\@b.test/", "http://a.test#@b.test", "http://a.test?@b.test", "http://a@b@c.test/", "http://a.test:80:81/", "http://[::1]/", "http://[::ffff:127.0.0.1]:80/x", "http://0x7f.1/", "http://%31%32%37.1/",
+		"http://%EF%BC%91%EF%BC%92%EF%BC%97.1/", "http://xn--a/", "http://a.test%2f@b.test/", "http:\\a.test\\b", "//a.test:443/", "https://a.test:443/", "http://a..test/", "http://a.test./", "http://1.2.3.4.:80/", "http://a%00b/", "http://\xe9.test/", "http://ex%C3%A4mple.test",
+	} {
+		f.Add(s)
+	}
+	every := "**"
+	rules, err := validate.Compile(validate.Options{DeviceSizes: []int{640}, RemotePatterns: []validate.RemotePattern{{Hostname: &every}}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, location string) {
+		href, ok := resolveLocation("https://u:p@example.test/a/b?c#d", decodeLatin1(location))
+		if !ok {
+			return
+		}
+		to, err := parseTarget(href)
+		if err != nil {
+			return
+		}
+		p, err := rules.Check("w=640&q=75&url="+url.QueryEscape(href), "")
+		if err != nil {
+			return // refused, whatever it is
+		}
+		judged, err := parseTarget(p.Href)
+		if err != nil || judged.url.Scheme != to.url.Scheme || judged.url.Host != to.url.Host || judged.url.RequestURI() != to.url.RequestURI() {
+			t.Fatalf("goes to %q, judged as %q (%v)", href, p.Href, err)
+		}
+	})
+}
+
+// FuzzOrigin holds that the origin of configured headers is found again when a url of it is fetched, and that neither
+// origin nor value stands in an error.
+func FuzzOrigin(f *testing.F) {
+	for _, s := range []string{"https://a.test", "http://A.test:80/", "https://a.test:8443", "http://[::1]:80", "http://127.1", "https://u:p@a.test", "a.test", "", "https://*.test", "https://a.test/x", "ftp://a", "https://\u00e4.test", "http://a:", "http://a:0443/", "https://a.test?", "http://a\\b"} {
+		f.Add(s, "X-Key", "value")
+	}
+	f.Add("https://a.test", "Connection", "close")
+	f.Add("https://a.test", "x y", "a\r\nb")
+	f.Fuzz(func(t *testing.T, origin, name, value string) {
+		const secret = "\u2603s3cret"
+		compiled, err := compileHeaders([]OriginHeaders{{origin, http.Header{name: {value + secret}}}})
+		if err != nil {
+			if strings.Contains(err.Error(), secret) && !strings.Contains(origin+name, secret) {
+				t.Fatalf("the value is told: %v", err)
+			}
+			return
+		}
+		for key, h := range compiled {
+			to, err := parseTarget(key + "/")
+			if err != nil || originOf(to.url.Scheme, to.url.Host) != key || len(compiled) != 1 || len(h) != 1 {
+				t.Fatalf("%q became %q: %v", origin, key, err)
+			}
+			for name, values := range h {
+				if name != http.CanonicalHeaderKey(name) || strings.ContainsAny(name+values[0], "\r\n\x00") {
+					t.Fatalf("%q: %q", name, values)
+				}
+			}
+			if href, ok := resolveLocation(origin, "/"); ok {
+				if to, err := parseTarget(href); err != nil || originOf(to.url.Scheme, to.url.Host) != key {
+					t.Fatalf("%q is %q, fetched as %q", origin, key, href)
+				}
+			}
+		}
+	})
+}
+
+// FuzzAddressRules holds that nothing but public and listed addresses passes, and that no way of writing an address
+// makes another one of it.
+func FuzzAddressRules(f *testing.F) {
+	for _, s := range []string{"127.0.0.1", "::1", "::ffff:10.0.0.1", "64:ff9b::a9fe:a9fe", "2002:7f00:1::1", "fe80::1%eth0", "8.8.8.8", "169.254.169.254", "2606:4700::1111", "fd00:ec2::254"} {
+		f.Add(s, "10.0.0.0/8")
+		f.Add(s, "::/0")
+		f.Add(s, "0.0.0.0/0")
+	}
+	f.Fuzz(func(t *testing.T, address, prefix string) {
+		addr, err := netip.ParseAddr(address)
+		if err != nil {
+			return
+		}
+		var list []netip.Prefix
+		if p, err := netip.ParsePrefix(prefix); err == nil {
+			list = append(list, p.Masked())
+		}
+		rules, err := newAddressRules(list)
+		if err != nil {
+			t.Fatalf("%v: %v", list, err)
+		}
+		allowed := rules.check("", addr) == nil
+		if mapped := netip.AddrFrom16(addr.As16()); addr.Zone() == "" && (rules.check("", mapped) == nil) != allowed {
+			t.Fatalf("%v is %v as it is, %v as %v", addr, allowed, !allowed, mapped)
+		}
+		if !allowed || addressRules(nil).check("", addr) == nil {
+			return
+		}
+		plain := addr.Unmap()
+		if len(rules) == 0 || !rules[0].Contains(plain) || plain.Zone() != "" {
+			t.Fatalf("%v is allowed by %v", addr, list)
+		}
+		if slices.Contains(metadata, plain) && !rules[0].IsSingleIP() {
+			t.Fatalf("%v is allowed by %v", addr, list)
 		}
 	})
 }

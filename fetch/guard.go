@@ -5,47 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"syscall"
 	"time"
-
-	"code.dny.dev/ssrf"
 )
-
-// BlockedError is the cause inside a *failure.Error for a host that may not be reached because of its address.
-type BlockedError struct {
-	// Host is the name or address in the url, "" where only the address is known.
-	Host string
-	// Addr is the address that is not public.
-	Addr netip.Addr
-	// Cause names the range it lies in.
-	Cause error
-}
-
-// Error names host and address.
-func (e *BlockedError) Error() string {
-	if e.Host == "" || e.Host == e.Addr.String() {
-		return fmt.Sprintf("address %v is not public: %v", e.Addr, e.Cause)
-	}
-	return fmt.Sprintf("host %q has the address %v, which is not public: %v", e.Host, e.Addr, e.Cause)
-}
-
-// Unwrap returns the range.
-func (e *BlockedError) Unwrap() error { return e.Cause }
-
-// publicOnly refuses every address outside the public internet. Its tables come from the IANA registries and hold all
-// that isPrivateIp (next/dist/server/is-private-ip.js, by ipaddr.js) refuses, which TestGuardTable proves, and for
-// IPv6 more: everything outside 2000::/3, where ipaddr.js lets site-local and IPv4-compatible addresses pass.
-var publicOnly = ssrf.New(ssrf.WithAnyPort())
-
-// checkAddr returns a *BlockedError unless addr is public. An IPv4-mapped IPv6 address counts as the IPv4 address
-// that would be connected to.
-func checkAddr(host string, addr netip.Addr) error {
-	addr = addr.Unmap()
-	if err := publicOnly.SafeAddr(addr); err != nil {
-		return &BlockedError{Host: host, Addr: addr, Cause: err}
-	}
-	return nil
-}
 
 type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
@@ -54,33 +15,29 @@ func plainDial(ctx context.Context, network, address string) (net.Conn, error) {
 	return (&net.Dialer{}).DialContext(ctx, network, address)
 }
 
-// guard dials hosts of which every address is public. It looks names up itself and connects to those very addresses,
-// so an answer that changes between looking and connecting changes nothing; the address is checked once more on the
-// socket that connects.
+// guard dials hosts of which every address may be reached. It looks names up itself and connects to those very
+// addresses, so an answer that changes between looking and connecting changes nothing; the address is checked once
+// more on the socket that connects.
 type guard struct {
+	rules    addressRules
 	resolver Resolver
 	connect  dialFunc // to a literal address
 }
 
-func newGuard(r Resolver) *guard {
+func newGuard(rules addressRules, r Resolver) *guard {
 	if r == nil {
 		r = net.DefaultResolver
 	}
-	d := &net.Dialer{Control: checkSocket}
-	return &guard{resolver: r, connect: d.DialContext}
+	d := &net.Dialer{Control: rules.checkSocket}
+	return &guard{rules: rules, resolver: r, connect: d.DialContext}
 }
 
-// checkSocket is a net.Dialer.Control: address is the one about to be connected to.
-func checkSocket(_, address string, _ syscall.RawConn) error {
-	ap, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return fmt.Errorf("check the address to connect to: %w", err)
-	}
-	return checkAddr("", ap.Addr())
-}
+// maxTargets is how many addresses of one name are tried: a name server that lists thousands must not make this
+// program knock at all of them.
+const maxTargets = 16
 
-// DialContext connects to address ("host:port"). Like Next.js it refuses a name with even one address that is not
-// public, whichever would be used.
+// DialContext connects to address ("host:port"). Like Next.js it refuses a name with even one address that may not be
+// reached, whichever would be used.
 func (g *guard) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -92,12 +49,12 @@ func (g *guard) DialContext(ctx context.Context, network, address string) (net.C
 	}
 	targets := make([]string, len(addrs))
 	for i, addr := range addrs {
-		if err := checkAddr(host, addr); err != nil {
+		if err := g.rules.check(host, addr); err != nil {
 			return nil, err
 		}
 		targets[i] = net.JoinHostPort(addr.Unmap().String(), port)
 	}
-	return g.race(ctx, network, targets)
+	return g.race(ctx, network, targets[:min(len(targets), maxTargets)])
 }
 
 // lookup returns at least one address for host. A literal address is its own.

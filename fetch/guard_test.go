@@ -27,7 +27,7 @@ func TestGuardTable(t *testing.T) {
 			t.Fatal(err)
 		}
 		addr := netip.MustParseAddr(text)
-		err := checkAddr("", addr)
+		err := addressRules(nil).check("", addr)
 		if next {
 			refused++
 		}
@@ -53,7 +53,7 @@ func TestCheckSocket(t *testing.T) {
 		"127.0.0.1:80": false, "[::1]:80": false, "[::ffff:10.0.0.1]:80": false, "[fe80::1%eth0]:80": false, "169.254.169.254:80": false,
 		"localhost:80": false, "": false,
 	} {
-		if err := checkSocket("tcp", address, nil); (err == nil) != ok {
+		if err := addressRules(nil).checkSocket("tcp", address, nil); (err == nil) != ok {
 			t.Errorf("%q: %v", address, err)
 		}
 	}
@@ -62,7 +62,7 @@ func TestCheckSocket(t *testing.T) {
 // The socket is checked even if everything before it was fooled.
 func TestGuardChecksTheSocket(t *testing.T) {
 	s := newTestServer(t, func(http.ResponseWriter, *http.Request) {})
-	_, err := newGuard(nil).connect(t.Context(), "tcp", s.Listener.Addr().String())
+	_, err := newGuard(nil, nil).connect(t.Context(), "tcp", s.Listener.Addr().String())
 	var blocked *BlockedError
 	if !errors.As(err, &blocked) || blocked.Addr.String() != "127.0.0.1" {
 		t.Errorf("connect to loopback: %v", err)
@@ -99,7 +99,7 @@ const publicAddr = "93.184.216.34"
 // newGuardedClient returns a client with the address guard on. Connections to publicAddr end at s.
 func newGuardedClient(t *testing.T, r Resolver, s string) *Client {
 	c := newTestClient(t, func(o *Options) { o.AllowLocalIP, o.Resolver = false, r })
-	g := newGuard(r)
+	g := newGuard(nil, r)
 	real := g.connect
 	g.connect = func(ctx context.Context, network, address string) (net.Conn, error) {
 		if host, _, _ := net.SplitHostPort(address); host == publicAddr {

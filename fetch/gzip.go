@@ -26,8 +26,7 @@ var (
 	errNotStarted   = errors.New("gzip: before the first member")
 )
 
-func newGzipReader(r io.Reader) io.Reader {
-	in := bufio.NewReader(r)
+func newGzipReader(in *bufio.Reader) io.Reader {
 	return &gzipReader{in: in, flate: flate.NewReader(in), err: errNotStarted}
 }
 

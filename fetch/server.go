@@ -35,7 +35,7 @@ func newServer(c *Client, u *url.URL) *server {
 
 func (s *server) get(ctx context.Context, q relative) (src *Source, lacks bool, err error) {
 	h := s.client.newHop(ctx, relativeWording)
-	defer h.cancel()
+	defer h.end()
 	t := &target{url: requestURL(s.scheme, s.host, s.prefix+q.path+q.query), authorization: s.authorization}
 	resp, conditional, err := h.get(s.client.frontend, t, serverHeader, q.Request)
 	if err != nil {
@@ -43,6 +43,6 @@ func (s *server) get(ctx context.Context, q relative) (src *Source, lacks bool, 
 	}
 	defer resp.Body.Close()
 	resp.Header.Del("Content-Encoding")
-	src, err = s.client.receive(h, resp, conditional)
+	src, err = h.receive(resp, q.Request, conditional)
 	return src, resp.StatusCode == http.StatusNotFound, err
 }

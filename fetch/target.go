@@ -110,10 +110,18 @@ func decodeURIComponent(s string) (string, bool) {
 	return d, err == nil && utf8.ValidString(d)
 }
 
+// maxLocation and maxLocationAts bound what is parsed of a Location header: its length in bytes, and how often "@" is
+// in it. The parser's time grows with their product, and a header full of "@" would cost most of a second. Next.js, which
+// takes 16 KiB, would follow such a redirect.
+const (
+	maxLocation    = 8 << 10
+	maxLocationAts = 100
+)
+
 // resolveLocation resolves a Location header against the url that sent it, as new URL(location, href) does. It
-// reports false where that throws, and for no Location at all.
+// reports false where that throws, for one that is out of bounds, and for no Location at all.
 func resolveLocation(href, location string) (string, bool) {
-	if location == "" {
+	if location == "" || len(location) > maxLocation || strings.Count(location, "@") > maxLocationAts {
 		return "", false
 	}
 	u, err := whatwg.ParseRef(href, location)
