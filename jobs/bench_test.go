@@ -2,9 +2,12 @@ package jobs_test
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"imgopt/failure"
 	"imgopt/jobs"
 )
 
@@ -89,5 +92,59 @@ func BenchmarkKeyOf(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		_ = jobs.KeyOf("1", s, "8.17.3", "mozjpeg", "")
+	}
+}
+
+// BenchmarkDoOrigins is a job where many origins have some: each call is of the next of a thousand.
+func BenchmarkDoOrigins(b *testing.B) {
+	r := start(b, noop, unobserved)
+	all := make([]jobs.Job, 1000)
+	for n := range all {
+		all[n] = at(fmt.Sprintf("host%d.example.com", n), n)
+	}
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		n++
+		if _, _, err := r.Do(b.Context(), all[n%len(all)]); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkRefused is what a call costs that is refused for the wait, while jobs of one origin are in line, or of as
+// many origins as there are jobs.
+func BenchmarkRefused(b *testing.B) {
+	for name, origins := range map[string]int{"one origin": 1, "500 origins": 500} {
+		b.Run(name, func(b *testing.B) {
+			g := newGate()
+			defer close(g.open)
+			r := start(b, func(ctx context.Context, j jobs.Job) (string, error) {
+				if j.Kind == jobs.Prewarm {
+					return "", nil
+				}
+				return g.work(ctx, j)
+			}, unobserved, func(o *jobs.Options) { o.Timeout = time.Hour })
+			if _, _, err := r.Do(b.Context(), background(1)); err != nil { // something must be known
+				b.Fatal(err)
+			}
+			leave, gone := context.WithCancel(context.Background())
+			defer gone()
+			for n := range 500 {
+				go r.Do(leave, at(fmt.Sprint("host", n%origins), n))
+			}
+			for r.stats().EstimatedWait < 10*time.Minute { // the longer the first of them hang, the longer it gets
+				time.Sleep(time.Millisecond)
+			}
+			job := at("host0", 1000)
+			ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
+			defer cancel()
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, _, err := r.Do(ctx, job); failure.From(err).Status != 503 {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -32,10 +31,11 @@ type Dispatcher[R any] struct {
 
 	group singleflight.Group
 
-	mu      sync.Mutex
-	flights map[Key]*flight[R]
-	meanRun time.Duration
-	closing bool
+	mu         sync.Mutex
+	flights    map[Key]*flight[R]
+	line       *line
+	saturation saturation
+	closing    bool
 
 	base   context.Context // of all work; ends when the grace period does
 	cancel context.CancelCauseFunc
@@ -53,6 +53,10 @@ type flight[R any] struct {
 	led     bool          // lead runs
 	running int           // attempts that run here: one, or two while one ends and the next begins
 	started bool          // an attempt has begun here
+	paused  bool          // the last attempt failed, and the next one has not begun
+	refused bool          // the queue has no room for it
+	lane    *lane         // its origin's, since it is led
+	stands  standing      // as its lane counts it
 	left    chan struct{} // told when the last waiter leaves, or the job is paused without any
 	done    chan struct{}
 	result  R
@@ -73,6 +77,11 @@ func New[R any](o Options, q Queue, work Work[R]) (*Dispatcher[R], error) {
 		flights: make(map[Key]*flight[R]),
 		closed:  make(chan struct{}),
 	}
+	share := originSlots(o.OriginShare, o.Concurrency)
+	if !q.LimitOrigins(share, originSlots(o.OriginShare, o.Background)) {
+		share = o.Concurrency
+	}
+	d.line = newLine(o.Concurrency, share)
 	if d.log == nil {
 		d.log = slog.Default()
 	}
@@ -87,12 +96,18 @@ func New[R any](o Options, q Queue, work Work[R]) (*Dispatcher[R], error) {
 
 // Do returns the job's result, made once for all calls with the same key at a time. coalesced tells that the job was
 // there already. When ctx ends Do returns an error that wraps the context's, and the job goes on without it. All
-// other errors are those of the work, or a *failure.Error: 503 "queue_full" or "shutting_down" before any work, 502
-// or 504 "retries_exhausted", 504 "deadline" or "queue_timeout", 500 "panic".
+// other errors are those of the work, or a *failure.Error: 503 "queue_wait", "origin_queue_wait", "queue_full",
+// "origin_queue_full", "queue_unavailable" or "shutting_down" before any work, 502 or 504 "retries_exhausted", 504
+// "deadline" or "queue_timeout", 500 "panic".
+//
+// A call is refused for the wait, before anything is queued, if the job would hardly be done within the time that
+// ctx and Options.Timeout leave (see the package comment). One that joins a job which runs, or which somebody waits
+// for, is not.
 func (d *Dispatcher[R]) Do(ctx context.Context, job Job) (result R, coalesced bool, err error) {
 	if ctx.Err() != nil {
 		return result, false, fmt.Errorf("waiting for job %v: %w", job.Key, context.Cause(ctx))
 	}
+	origin := job.Spec.Origin()
 	d.mu.Lock()
 	if d.closing {
 		d.mu.Unlock()
@@ -100,12 +115,20 @@ func (d *Dispatcher[R]) Do(ctx context.Context, job Job) (result R, coalesced bo
 	}
 	f := d.flights[job.Key]
 	if f == nil {
+		if verdict := d.line.decide(origin, d.budgetOf(ctx)); verdict.refused {
+			if verdict.shared {
+				d.saturation.refused(time.Now())
+			}
+			d.mu.Unlock()
+			return result, false, d.tooLong(job, verdict)
+		}
 		f = d.newFlight(job.Key)
 	}
 	f.waiters++
 	coalesced = f.led
 	if !f.led {
-		f.led = true
+		f.led, f.refused, f.lane = true, false, d.line.lane(origin)
+		d.place(f)
 		d.leads.Add(1)
 		// The caller may reuse the memory behind its strings (Fiber does) when it has left and the job has not.
 		job.Spec.Href, job.Spec.Format = strings.Clone(job.Spec.Href), strings.Clone(job.Spec.Format)
@@ -130,8 +153,8 @@ func (d *Dispatcher[R]) Do(ctx context.Context, job Job) (result R, coalesced bo
 }
 
 // Submit enqueues a job nobody waits for. joined tells that it was there already, whether waited for or not. When
-// Submit returns, a durable queue has stored the job. Errors are *failure.Error 503 "queue_full", "shutting_down",
-// or "queue_unavailable".
+// Submit returns, a durable queue has stored the job. Errors are *failure.Error 503 "queue_full",
+// "origin_queue_full", "shutting_down", or "queue_unavailable".
 func (d *Dispatcher[R]) Submit(ctx context.Context, job Job) (joined bool, err error) {
 	d.mu.Lock()
 	closing := d.closing
@@ -140,15 +163,18 @@ func (d *Dispatcher[R]) Submit(ctx context.Context, job Job) (joined bool, err e
 		return false, d.refuse(job, Background, errShuttingDown())
 	}
 	job.Spec.Href, job.Spec.Format = strings.Clone(job.Spec.Href), strings.Clone(job.Spec.Format)
-	return d.enqueue(ctx, job, Background, time.Time{})
+	if joined, err = d.enqueue(ctx, job, Background, time.Time{}); err != nil {
+		return false, d.refuse(job, Background, d.refusal(job, nil, err))
+	}
+	return joined, nil
 }
 
-// enqueue puts a job into the queue and tells about it.
+// enqueue puts a job into the queue and tells about it, unless the queue fails.
 func (d *Dispatcher[R]) enqueue(ctx context.Context, job Job, p Priority, deadline time.Time) (joined bool, err error) {
 	job.Attempt, job.Priority = 0, p
 	joined, err = d.queue.Enqueue(ctx, Item{Job: job, EnqueuedAt: time.Now(), Deadline: deadline})
 	if err != nil {
-		return false, d.refuse(job, p, d.refusal(p, err))
+		return false, err
 	}
 	e := Event{Type: Queued, Key: job.Key, Kind: job.Kind, Priority: p}
 	if joined {
@@ -164,32 +190,24 @@ func (d *Dispatcher[R]) refuse(job Job, p Priority, why *failure.Error) error {
 	return why
 }
 
-// refusal says what a queue's error means to the caller.
-func (d *Dispatcher[R]) refusal(p Priority, err error) *failure.Error {
+// place tells the line where a flight stands after a change; mu is held.
+func (d *Dispatcher[R]) place(f *flight[R]) {
+	now := outside
 	switch {
-	case errors.Is(err, ErrFull):
-		f := failure.Wrap(http.StatusServiceUnavailable, "queue_full", textUnavailable, err)
-		own := 0
-		if p == Interactive {
-			own = 1 // the flight of the job that is refused
-		}
-		f.RetryAfter = min(max(d.estimatedWait(own), time.Second), d.opt.Timeout)
-		return f
-	case errors.Is(err, ErrClosed):
-		return errShuttingDown()
+	case !f.led || f.refused || f.running > 0:
+	case f.paused:
+		now = pauses
 	default:
-		f := failure.Wrap(http.StatusServiceUnavailable, "queue_unavailable", textUnavailable, err)
-		f.RetryAfter = time.Second
-		return f
+		now = waits
 	}
-}
-
-const textUnavailable = "Service Unavailable"
-
-func errShuttingDown() *failure.Error {
-	f := failure.Wrap(http.StatusServiceUnavailable, "shutting_down", textUnavailable, errStopping)
-	f.RetryAfter = time.Second // another replica, or the next process
-	return f
+	if now != f.stands {
+		if f.stands == outside {
+			f.lane = d.line.lane(f.lane.origin) // it may have been forgotten meanwhile
+		}
+		d.line.move(f.lane, f.stands, now)
+		f.stands = now
+		d.saturation.ease(d.line)
+	}
 }
 
 // newFlight adds a flight; mu is held.
@@ -228,6 +246,8 @@ func (d *Dispatcher[R]) resolve(key Key, result R, err error) {
 	}
 	delete(d.flights, key)
 	d.group.Forget(string(key[:]))
+	f.led = false
+	d.place(f)
 	f.result, f.err = result, err
 	close(f.done)
 }

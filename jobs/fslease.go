@@ -18,6 +18,12 @@ func (q *Filesystem) Lease(ctx context.Context, p Priority, ttl time.Duration) (
 	}
 }
 
+// LimitOrigins implements Queue. Each process that shares the folder counts its own leases.
+func (q *Filesystem) LimitOrigins(interactive, background int) bool {
+	q.s.limitOrigins(interactive, background)
+	return true
+}
+
 // patience is how long a change of a job's file may wait for the folder: not at all long if people wait for the job.
 func patience(p Priority) time.Duration {
 	if p == Interactive {

@@ -179,7 +179,7 @@ func (s *schedule) forgetMissing(present map[Key]bool) {
 		}
 		if e.item.Priority == Background {
 			s.dequeue(e)
-			delete(s.byKey, key)
+			s.drop(e)
 		} else {
 			e.durable, e.submitted = false, false
 		}

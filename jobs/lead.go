@@ -26,7 +26,7 @@ func (d *Dispatcher[R]) lead(f *flight[R], job Job) ending[R] {
 	deadline := time.Now().Add(d.opt.Timeout)
 	joined, err := d.admit(f, job, deadline)
 	if err != nil {
-		return d.detach(f, job, joined, err)
+		return d.detach(f, job, joined, d.refuse(job, Interactive, d.refusal(job, f, err)))
 	}
 
 	timer := time.NewTimer(d.opt.Timeout)
@@ -118,7 +118,7 @@ func (d *Dispatcher[R]) abandon(f *flight[R], job Job, joined bool, deadline tim
 	if back { // somebody came while the job was dropped
 		item := Item{Job: Job{Key: job.Key, Kind: job.Kind, Spec: job.Spec}, EnqueuedAt: time.Now(), Deadline: deadline}
 		if _, err := d.queue.Enqueue(d.base, item); err != nil {
-			return d.detach(f, job, joined, d.refuse(job, Interactive, d.refusal(Interactive, err))), true
+			return d.detach(f, job, joined, d.refuse(job, Interactive, d.refusal(job, f, err))), true
 		}
 		return end, false
 	}
@@ -147,6 +147,7 @@ func (d *Dispatcher[R]) unfly(f *flight[R], key Key) {
 		return // resolved: the group may already have another call
 	}
 	f.led = false
+	d.place(f)
 	d.group.Forget(string(key[:]))
 	if f.running == 0 {
 		delete(d.flights, key)

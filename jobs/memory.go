@@ -34,6 +34,12 @@ func (m *Memory) Lease(ctx context.Context, p Priority, ttl time.Duration) (Leas
 	return l, err
 }
 
+// LimitOrigins implements Queue.
+func (m *Memory) LimitOrigins(interactive, background int) bool {
+	m.s.limitOrigins(interactive, background)
+	return true
+}
+
 // Extend implements Queue.
 func (m *Memory) Extend(_ context.Context, l Lease, ttl time.Duration) error {
 	_, err := m.s.extend(l, ttl)

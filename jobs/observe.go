@@ -78,8 +78,18 @@ type Stats struct {
 	InFlight, InFlightBackground int
 	// Capacity and CapacityBackground are how many may.
 	Capacity, CapacityBackground int
-	// EstimatedWait is how long a job enqueued now would wait for a slot.
+	// Utilization is the share of Capacity that was in use, from 0 to 1, averaged over about the last ten seconds.
+	// The jobs of one origin alone do not get beyond Options.OriginShare.
+	Utilization float64
+	// Waiting is how many jobs that somebody here waits for are in line for a slot.
+	Waiting int
+	// EstimatedWait is how long a job enqueued now would wait for a slot, if it was of the origin with the longest
+	// line.
 	EstimatedWait time.Duration
+	// SaturatedFor is for how long people's jobs have been refused for reasons that all origins share: there is no
+	// room, or the wait would be too long. 0 when they are not: 5 s after the last such refusal, or as soon as nobody
+	// waits and a quarter of the slots is free.
+	SaturatedFor time.Duration
 	// Accepted jobs, calls that joined one, calls that were refused.
 	Accepted, Coalesced, Refused uint64
 	// Attempts of all jobs, the retries among them, retries not made because the budget was spent.
@@ -97,7 +107,6 @@ func (d *Dispatcher[R]) Stats(ctx context.Context) (Stats, error) {
 		InFlightBackground: int(d.count.inFlight[Background].Load()),
 		Capacity:           d.opt.Concurrency,
 		CapacityBackground: d.opt.Background,
-		EstimatedWait:      d.estimatedWait(0),
 		Accepted:           d.count.accepted.Load(),
 		Coalesced:          d.count.coalesced.Load(),
 		Refused:            d.count.refused.Load(),
@@ -108,6 +117,12 @@ func (d *Dispatcher[R]) Stats(ctx context.Context) (Stats, error) {
 		Abandoned:          d.count.abandoned.Load(),
 		Panics:             d.count.panics.Load(),
 	}
+	d.mu.Lock()
+	now := time.Now()
+	s.EstimatedWait = duration(d.line.longest(now))
+	s.Utilization, s.Waiting = d.line.usage, d.line.waiting
+	s.SaturatedFor = d.saturation.lasts(now)
+	d.mu.Unlock()
 	var err error
 	if s.Queue, err = d.queue.Stats(ctx); err != nil {
 		return s, fmt.Errorf("asking the job queue: %w", err)
@@ -138,29 +153,4 @@ func (d *Dispatcher[R]) emit(e Event) {
 	if d.opt.Observe != nil {
 		d.opt.Observe(e)
 	}
-}
-
-// measured remembers how long an attempt held its slot: a moving average over about the last ten.
-func (d *Dispatcher[R]) measured(run time.Duration) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.meanRun == 0 {
-		d.meanRun = run
-		return
-	}
-	d.meanRun += (run - d.meanRun) / 10
-}
-
-// estimatedWait is what a job enqueued now waits for a slot: those before it, at the rate slots become free. but is
-// how many of the known jobs are not before it.
-func (d *Dispatcher[R]) estimatedWait(but int) time.Duration {
-	interactive, background := int(d.count.inFlight[Interactive].Load()), int(d.count.inFlight[Background].Load())
-	free := d.opt.Concurrency - interactive
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	before := len(d.flights) - but - interactive - background - free
-	if before <= 0 {
-		return 0
-	}
-	return time.Duration(before) * d.meanRun / time.Duration(d.opt.Concurrency)
 }

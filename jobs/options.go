@@ -15,6 +15,9 @@ type Options struct {
 	// Background bounds the background jobs running at once, in addition to Concurrency, so that they never hold
 	// a slot that a waiting client needs.
 	Background int
+	// OriginShare is the share of Concurrency, and of Background, that the jobs of one origin may hold, above 0 and
+	// up to 1, rounded down: at least one, and where there are several, one stays for others. 1 turns it off.
+	OriginShare float64
 	// Timeout bounds one job: waiting, all attempts and the pauses between them. A background job's time begins
 	// with its first attempt, and anew if it ran out while the job was queued.
 	Timeout time.Duration
@@ -52,6 +55,7 @@ func Defaults(workers int) Options {
 	return Options{
 		Concurrency:  concurrencyPerWorker * workers,
 		Background:   backgroundPerWorker * workers,
+		OriginShare:  defaultOriginShare,
 		Timeout:      30 * time.Second,
 		MaxAttempts:  3,
 		Backoff:      200 * time.Millisecond,
@@ -72,6 +76,8 @@ func (o Options) Validate() error {
 		return fmt.Errorf("jobs: Concurrency is %d, must be at least 1", o.Concurrency)
 	case o.Background < 1:
 		return fmt.Errorf("jobs: Background is %d, must be at least 1", o.Background)
+	case !(o.OriginShare > 0 && o.OriginShare <= 1):
+		return fmt.Errorf("jobs: OriginShare is %v, must be above 0 and up to 1", o.OriginShare)
 	case o.Timeout <= 0:
 		return fmt.Errorf("jobs: Timeout is %v, must be positive", o.Timeout)
 	case o.Lease != 0 && o.Lease <= o.Timeout:
@@ -86,6 +92,14 @@ func (o Options) Validate() error {
 		return fmt.Errorf("jobs: RetryReserve is %v, must be 0 or more", o.RetryReserve)
 	}
 	return nil
+}
+
+// originSlots is how many of the slots the jobs of one origin may hold.
+func originSlots(share float64, slots int) int {
+	if share == 1 {
+		return slots
+	}
+	return max(1, min(int(share*float64(slots)), slots-1))
 }
 
 // lease returns the lease's length in force.

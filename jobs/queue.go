@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"imgopt/failure"
@@ -12,6 +13,8 @@ import (
 var (
 	// ErrFull says that the queue holds as many jobs of that priority as it may.
 	ErrFull = errors.New("job queue is full")
+	// ErrOriginFull is the ErrFull of one origin: the queue holds as many of its jobs of that priority as it may.
+	ErrOriginFull = fmt.Errorf("%w for this origin", ErrFull)
 	// ErrLeaseLost says that the lease expired and the job is, or may be, somebody else's.
 	ErrLeaseLost = errors.New("job lease is lost")
 	// ErrClosed says that the queue was closed.
@@ -51,12 +54,29 @@ type Outcome struct {
 // wait for each other's results adds, next to this interface, a subscription made before Enqueue is called (Do
 // waits in one place, lead, where its channel joins the others) and carries the result in Outcome.
 //
+// # Origins
+//
+// A queue keeps one origin (Spec.Origin) from taking what all share, in two ways. Neither is needed for anything
+// else to work, and a queue may leave out both, or apply them per process only:
+//   - room: Enqueue fails with ErrOriginFull where one origin's jobs fill more than Limits.OriginShare allows. A
+//     queue on a server needs a counter per origin and priority for it, kept where jobs enter and leave the queue;
+//     without one it never returns ErrOriginFull, and the dispatcher's estimate of waits, which knows this
+//     process's jobs by origin, still refuses what an origin cannot do in time.
+//   - slots: Lease passes over ready jobs of an origin that this process works on as often as LimitOrigins allows.
+//     The count is per process, so no server is asked. One that hands jobs out in a fixed order (a stream) can
+//     apply it by keeping apart a stream per origin, or to what it has read ahead; otherwise LimitOrigins returns
+//     false, and the dispatcher estimates waits as if all origins were one.
+//
+// Which job comes first is the queue's to say as long as jobs of one origin and priority keep their order. Memory and
+// Filesystem go by arrival over all origins, those at their limit left out.
+//
 // All methods may be called concurrently. Those that do I/O bound it themselves.
 type Queue interface {
 	// Enqueue adds an item. If its key is already queued or leased, the item joins that one (joined is true): an
 	// interactive one raises the priority of a queued background one and sets its kind and deadline, or extends
 	// the deadline of a queued interactive one; a background one makes the job outlive its waiters, and last a
-	// crash where the queue is durable. Fails with ErrFull if there is no room, ErrClosed after Close.
+	// crash where the queue is durable. Fails with ErrFull if there is no room, ErrOriginFull if there is none for
+	// the item's origin, ErrClosed after Close.
 	Enqueue(ctx context.Context, item Item) (joined bool, err error)
 
 	// Withdraw tells that nobody in this process waits for the job any more. The queue drops it if it is not
@@ -64,8 +84,14 @@ type Queue interface {
 	Withdraw(ctx context.Context, key Key) (dropped bool, err error)
 
 	// Lease waits for a ready job of the priority and leases it for ttl. Background jobs are not leased while an
-	// interactive one is ready. Fails with the context's error, or ErrClosed.
+	// interactive one is ready, unless that one is held back by LimitOrigins; then only those of its own origin
+	// are not. Fails with the context's error, or ErrClosed.
 	Lease(ctx context.Context, p Priority, ttl time.Duration) (Lease, error)
+
+	// LimitOrigins bounds how many jobs of one origin this process has leased at once, for each priority; ready
+	// ones beyond that are held back. It is called before the first Lease, with at least 1 each. False says that
+	// this queue does not do it.
+	LimitOrigins(interactive, background int) (applied bool)
 
 	// Extend makes the lease expire ttl from now, or fails with ErrLeaseLost.
 	Extend(ctx context.Context, l Lease, ttl time.Duration) error
@@ -106,22 +132,47 @@ type ClassStats struct {
 	Queued int
 	// Delayed is how many of them wait for a retry.
 	Delayed int
-	// Oldest is how long the first ready job has been ready.
+	// HeldBack is how many are ready but wait for their origin: for its other jobs, or for what people want of it.
+	HeldBack int
+	// Oldest is how long the first ready job has been ready, held back or not.
 	Oldest time.Duration
 }
 
 // Limits bound the number of queued jobs, not counting leased ones. Joins and retries need no room.
 type Limits struct {
 	Interactive, Background int
+	// OriginShare is the share of either limit that the jobs of one origin may fill while no other origin has any
+	// queued, above 0 and up to 1. Of several origins that want more than there is each may fill less, so that
+	// room is left for the next: an origin may have OriginShare/(1-OriginShare) times as many jobs queued as there
+	// is room left, and always one. 1, or 0, turns it off.
+	OriginShare float64
 }
+
+// defaultOriginShare is the share of the slots, and of the queue's room, that Defaults and DefaultLimits let one
+// origin have. Most services have one origin, or one that matters, and the rest is idle then: so it must be most of
+// it. A quarter is enough for others: with 16 slots to a worker it is 4, while one can keep a CPU busy.
+const defaultOriginShare = 0.75
 
 // DefaultLimits lets about as many interactive jobs wait as two CPUs do within the default time limit, and enough
 // background jobs for a pre-warming run of some thousand variants.
-func DefaultLimits() Limits { return Limits{Interactive: 1024, Background: 16384} }
+func DefaultLimits() Limits {
+	return Limits{Interactive: 1024, Background: 16384, OriginShare: defaultOriginShare}
+}
 
 func (l Limits) validate() error {
 	if l.Interactive < 1 || l.Background < 1 {
 		return errors.New("queue limits must be at least 1")
 	}
+	if !(l.OriginShare >= 0 && l.OriginShare <= 1) {
+		return fmt.Errorf("the share of one origin is %v, must be above 0 and up to 1", l.OriginShare)
+	}
 	return nil
+}
+
+// originShare returns the share in force.
+func (l Limits) originShare() float64 {
+	if l.OriginShare == 0 {
+		return 1
+	}
+	return l.OriginShare
 }

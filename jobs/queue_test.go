@@ -2,6 +2,7 @@ package jobs_test
 
 import (
 	"log/slog"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,8 +16,10 @@ var quiet = slog.New(slog.DiscardHandler)
 
 func TestMemoryQueue(t *testing.T) {
 	queuetest.Run(t, queuetest.Harness{
-		Run:  synctest.Test,
-		Unit: time.Second,
+		Run:         synctest.Test,
+		Unit:        time.Second,
+		OriginSlots: true,
+		OriginRoom:  true,
 		Open: func(t *testing.T, l jobs.Limits) func() jobs.Queue {
 			return func() jobs.Queue {
 				q, err := jobs.NewMemory(l)
@@ -36,6 +39,9 @@ func TestFilesystemQueue(t *testing.T) {
 		Unit:    time.Second,
 		Shared:  true,
 		Durable: true,
+
+		OriginSlots: true,
+		OriginRoom:  true,
 		Open: func(t *testing.T, l jobs.Limits) func() jobs.Queue {
 			dir := t.TempDir()
 			return func() jobs.Queue { return openFS(t, dir, func(o *jobs.FilesystemOptions) { o.Limits = l }) }
@@ -65,7 +71,9 @@ func closeQueue(t testing.TB, q jobs.Queue) {
 }
 
 func TestLimitsMustBePositive(t *testing.T) {
-	for _, l := range []jobs.Limits{{}, {Interactive: 1}, {Background: 1}, {Interactive: -1, Background: 5}} {
+	for _, l := range []jobs.Limits{{}, {Interactive: 1}, {Background: 1}, {Interactive: -1, Background: 5},
+		{Interactive: 1, Background: 1, OriginShare: -0.1}, {Interactive: 1, Background: 1, OriginShare: 1.1},
+		{Interactive: 1, Background: 1, OriginShare: math.NaN()}} {
 		if _, err := jobs.NewMemory(l); err == nil {
 			t.Errorf("NewMemory(%+v) succeeded", l)
 		}

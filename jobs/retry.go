@@ -73,7 +73,11 @@ func (a *attempt[R]) judge(err error) verdict {
 	if errors.As(err, &told) {
 		delay = max(delay, told.UpstreamRetryAfter())
 	}
-	if !time.Now().Add(delay).Before(a.lease.Deadline) {
+	again := delay
+	if a.lane != nil {
+		again += d.waitAgain(a.lease)
+	}
+	if !time.Now().Add(again).Before(a.lease.Deadline) {
 		return verdict{err: exhausted(err)} // no time for another attempt: better told now than then
 	}
 	if !d.budget.withdraw() {

@@ -52,9 +52,12 @@ func (d *Dispatcher[R]) pump(ctx context.Context, p Priority, slots chan struct{
 type attempt[R any] struct {
 	d      *Dispatcher[R]
 	lease  Lease
+	lane   *lane // where its slot counts; nil for a background job
 	began  time.Time
 	ctx    context.Context
 	cancel context.CancelCauseFunc
+
+	past bool // done with its origin; guarded by the dispatcher's mu
 
 	mu      sync.Mutex
 	settled bool
@@ -84,6 +87,9 @@ func (d *Dispatcher[R]) run(lease Lease) {
 	case lease.Attempt > d.opt.MaxAttempts+deathsAllowed:
 		d.finish(lease, none, failure.New(http.StatusInternalServerError, reasonWorkersDied, textInternal))
 		return
+	case !late && lease.Priority == Interactive && lease.Attempt == 1 && d.hopeless(lease, now):
+		d.finish(lease, none, timeout(reasonQueueTimeout, context.DeadlineExceeded))
+		return
 	case late: // its first attempt, or it was held back by people's jobs: that takes nobody's time
 		lease.Deadline = now.Add(d.opt.Timeout)
 	}
@@ -91,10 +97,11 @@ func (d *Dispatcher[R]) run(lease Lease) {
 	a := &attempt[R]{d: d, lease: lease, began: now}
 	base, stop := context.WithDeadline(d.base, lease.Deadline)
 	defer stop()
-	a.ctx, a.cancel = context.WithCancelCause(base)
-	defer a.cancel(nil)
+	cancellable, cancel := context.WithCancelCause(base)
+	defer cancel(nil)
+	a.ctx, a.cancel = context.WithValue(cancellable, attemptKey{}, a), cancel
 
-	d.begin(lease.Key)
+	a.lane = d.begin(lease)
 	a.watch()
 	started := Event{Type: Started, Key: lease.Key, Kind: lease.Kind, Priority: lease.Priority, Attempt: lease.Attempt}
 	if lease.Attempt == 1 {
@@ -178,7 +185,7 @@ func (a *attempt[R]) end() bool {
 func (a *attempt[R]) settle(result R, err error) {
 	d, l := a.d, a.lease
 	took := time.Since(a.began)
-	d.measured(took)
+	a.ended(took)
 	d.emit(Event{Type: Attempted, Key: l.Key, Kind: l.Kind, Priority: l.Priority, Attempt: l.Attempt, Err: err, Run: took})
 	if !a.end() {
 		return
@@ -227,16 +234,81 @@ func (d *Dispatcher[R]) finish(l Lease, result R, err error) {
 	d.emitFinished(l.Job, l.Priority, l.EnqueuedAt, err)
 }
 
-// begin notes that an attempt runs here.
-func (d *Dispatcher[R]) begin(key Key) {
+// begin notes that an attempt runs here. It returns the lane of an interactive job.
+func (d *Dispatcher[R]) begin(l Lease) *lane {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	f := d.flights[key]
+	f := d.flights[l.Key]
 	if f == nil {
-		f = d.newFlight(key)
+		f = d.newFlight(l.Key)
 	}
 	f.running++
-	f.started = true
+	f.started, f.paused = true, false
+	d.place(f)
+	if l.Priority == Background {
+		return nil
+	}
+	lane := d.line.lane(l.Spec.Origin())
+	d.line.start(lane)
+	return lane
+}
+
+// hopeless tells that a job has waited so long that it would hardly be done in time. To begin it all the same would
+// make those behind it wait until they are hopeless too: each job would run, and none be done. One that has half its
+// time left is always begun.
+func (d *Dispatcher[R]) hopeless(l Lease, now time.Time) bool {
+	left := l.Deadline.Sub(now)
+	if left >= d.opt.Timeout/2 {
+		return false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p := d.line.pace(d.line.lane(l.Spec.Origin()))
+	return p.measured() && left.Seconds() < p.mean()
+}
+
+// attemptKey finds the attempt in its context.
+type attemptKey struct{}
+
+// LeaveOrigin says, from within the work and with its context, that the attempt has got what it needs from its
+// origin. Where most attempts of an origin are past that point when a job is refused because the origin holds its
+// share of the slots, not the origin is slow but what comes after it, and the refusal counts in Stats.SaturatedFor.
+// Without it a service whose images all come from one origin is saturated only when its queue is full.
+func LeaveOrigin(ctx context.Context) {
+	if a, ok := ctx.Value(attemptKey{}).(interface{ leaveOrigin() }); ok {
+		a.leaveOrigin()
+	}
+}
+
+func (a *attempt[R]) leaveOrigin() {
+	if a.lane == nil {
+		return
+	}
+	a.d.mu.Lock()
+	defer a.d.mu.Unlock()
+	if !a.past {
+		a.past = true
+		a.d.line.leave(a.lane)
+	}
+}
+
+// ended notes that an attempt's slot is about to be free. That comes before anybody is told of the result: who asks
+// again then finds it free.
+func (a *attempt[R]) ended(took time.Duration) {
+	if a.lane == nil {
+		return
+	}
+	a.d.mu.Lock()
+	defer a.d.mu.Unlock()
+	a.d.line.end(a.lane, took, a.past)
+	a.d.saturation.ease(a.d.line)
+}
+
+// waitAgain is how long the next attempt of a job would wait for a slot.
+func (d *Dispatcher[R]) waitAgain(l Lease) time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.line.decide(l.Spec.Origin(), d.opt.Timeout).wait
 }
 
 // pause notes that an attempt ended but the job did not. The next one may already run.
@@ -248,6 +320,8 @@ func (d *Dispatcher[R]) pause(key Key) {
 		return
 	}
 	f.running--
+	f.paused = true
+	d.place(f)
 	switch {
 	case f.led:
 		f.mayLeave()

@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"container/heap"
-	"container/list"
 	"context"
 	"strconv"
 	"sync"
@@ -12,7 +11,7 @@ import (
 type entryState uint8
 
 const (
-	entryReady   entryState = iota // in a ready list
+	entryReady   entryState = iota // in its origin's track
 	entryDelayed                   // in the timed heap until at, when it becomes ready
 	entryLeased                    // in the timed heap until at, when the lease expires
 )
@@ -26,24 +25,32 @@ type entry struct {
 	readyAt   time.Time
 	at        time.Time
 	token     string
-	pos       int           // place in the timed heap
-	elem      *list.Element // place in a ready list
+	pos       int // place in the timed heap
+
+	origin     *origin
+	seq        uint64 // order of becoming ready
+	prev, next *entry // in its origin's track
 }
 
 // schedule is the order of work inside one process: who is ready, delayed, leased. It is the memory queue, and what
 // the filesystem queue knows of its folder.
 type schedule struct {
-	limits [priorities]int
+	limits    [priorities]int
+	roomShare float64 // of limits, for one origin
 
-	mu     sync.Mutex
-	byKey  map[Key]*entry
-	ready  [priorities]list.List // first come, first served
-	timed  timedHeap
-	queued [priorities]int // entries not leased
-	leases uint64          // given so far; the next token
-	leased int
-	wake   chan struct{} // closed to let waiting leasers look again; nil if none waits
-	closed bool
+	mu        sync.Mutex
+	byKey     map[Key]*entry
+	origins   map[string]*origin
+	spare     *origin                // the one forgotten last
+	perOrigin [priorities]int        // leased at once; 0: no limit
+	open      [priorities]openTracks // those that have a job to lease
+	timed     timedHeap
+	arrivals  uint64          // jobs that became ready so far
+	queued    [priorities]int // entries not leased
+	leases    uint64          // given so far; the next token
+	leased    int
+	wake      chan struct{} // closed to let waiting leasers look again; nil if none waits
+	closed    bool
 
 	reclaimed uint64
 	buried    uint64
@@ -51,8 +58,10 @@ type schedule struct {
 
 func newSchedule(l Limits) *schedule {
 	return &schedule{
-		limits: [priorities]int{Interactive: l.Interactive, Background: l.Background},
-		byKey:  make(map[Key]*entry),
+		limits:    [priorities]int{Interactive: l.Interactive, Background: l.Background},
+		roomShare: l.originShare(),
+		byKey:     make(map[Key]*entry),
+		origins:   make(map[string]*origin),
 	}
 }
 
@@ -75,8 +84,8 @@ func (s *schedule) put(item Item, how asked) (held entry, joined bool, err error
 	e, joined := s.byKey[item.Key]
 	switch {
 	case joined && p == Interactive && e.item.Priority == Background && e.state != entryLeased:
-		if s.queued[Interactive] >= s.limits[Interactive] {
-			return entry{}, true, ErrFull
+		if err := s.room(e.origin, Interactive); err != nil {
+			return entry{}, true, err
 		}
 		e.item.Kind, e.item.Deadline = item.Kind, item.Deadline
 		s.move(e, Interactive)
@@ -84,11 +93,15 @@ func (s *schedule) put(item Item, how asked) (held entry, joined bool, err error
 		if p == Interactive && item.Deadline.After(e.item.Deadline) {
 			e.item.Deadline = item.Deadline
 		}
-	case !how.force && s.queued[p] >= s.limits[p]:
-		return entry{}, false, ErrFull
 	default:
-		e = &entry{item: item}
+		o := s.originOf(&item)
+		if err := s.room(o, p); err != nil && !how.force {
+			s.forget(o)
+			return entry{}, false, err
+		}
+		e = &entry{item: item, origin: o}
 		s.byKey[item.Key] = e
+		o.jobs++
 		s.enqueue(e, how.at)
 	}
 	if p == Background {
@@ -115,6 +128,8 @@ func (s *schedule) take(ctx context.Context, p Priority, ttl time.Duration) (l L
 			s.dequeue(e)
 			s.leases++
 			s.leased++
+			e.track().leased++
+			s.review(e.origin)
 			e.state, e.token = entryLeased, strconv.FormatUint(s.leases, 10)
 			e.item.Attempt++
 			s.time(e, now.Add(ttl))
@@ -172,8 +187,8 @@ func (s *schedule) remove(l Lease, dead bool) error {
 		return ErrLeaseLost
 	}
 	heap.Remove(&s.timed, e.pos)
-	s.leased--
-	delete(s.byKey, e.item.Key)
+	s.unlease(e)
+	s.drop(e)
 	if dead {
 		s.buried++
 	}
@@ -189,7 +204,7 @@ func (s *schedule) requeue(l Lease, at time.Time) error {
 		return ErrLeaseLost
 	}
 	heap.Remove(&s.timed, e.pos)
-	s.leased--
+	s.unlease(e)
 	e.item, e.token = l.Item, ""
 	s.enqueue(e, at)
 	return nil
@@ -209,7 +224,7 @@ func (s *schedule) withdraw(key Key) (dropped bool) {
 		return false
 	default:
 		s.dequeue(e)
-		delete(s.byKey, key)
+		s.drop(e)
 		return true
 	}
 }
@@ -230,14 +245,7 @@ func (s *schedule) stats() QueueStats {
 	defer s.mu.Unlock()
 	now := time.Now()
 	s.advance(now)
-	class := func(p Priority) ClassStats {
-		c := ClassStats{Queued: s.queued[p], Delayed: s.queued[p] - s.ready[p].Len()}
-		if first := s.ready[p].Front(); first != nil {
-			c.Oldest = max(0, now.Sub(first.Value.(*entry).readyAt))
-		}
-		return c
-	}
-	return QueueStats{Interactive: class(Interactive), Background: class(Background), Leased: s.leased,
+	return QueueStats{Interactive: s.class(Interactive, now), Background: s.class(Background, now), Leased: s.leased,
 		Reclaimed: s.reclaimed, Buried: s.buried}
 }
 
@@ -259,20 +267,10 @@ func (s *schedule) current(l Lease) *entry {
 	return e
 }
 
-// pick returns the next entry to lease, or nil.
-func (s *schedule) pick(p Priority) *entry {
-	if p == Background && s.ready[Interactive].Len() > 0 {
-		return nil
-	}
-	if first := s.ready[p].Front(); first != nil {
-		return first.Value.(*entry)
-	}
-	return nil
-}
-
 // enqueue makes an entry ready, or delayed if at is in the future.
 func (s *schedule) enqueue(e *entry, at time.Time) {
 	s.queued[e.item.Priority]++
+	e.track().queued++
 	if now := time.Now(); at.After(now) {
 		e.state = entryDelayed
 		s.time(e, at)
@@ -283,23 +281,36 @@ func (s *schedule) enqueue(e *entry, at time.Time) {
 
 func (s *schedule) makeReady(e *entry, now time.Time) {
 	e.state, e.readyAt = entryReady, now
-	e.elem = s.ready[e.item.Priority].PushBack(e)
-	s.notify()
+	s.arrivals++
+	e.seq = s.arrivals
+	e.track().push(e)
+	s.review(e.origin)
 }
 
-// dequeue takes an entry that is not leased out of its list or heap.
+// dequeue takes an entry that is not leased out of its track or heap.
 func (s *schedule) dequeue(e *entry) {
-	p := e.item.Priority
-	s.queued[p]--
+	s.queued[e.item.Priority]--
+	e.track().queued--
 	if e.state == entryDelayed {
 		heap.Remove(&s.timed, e.pos)
 		return
 	}
-	s.ready[p].Remove(e.elem)
-	e.elem = nil
-	if p == Interactive && s.ready[Interactive].Len() == 0 && s.ready[Background].Len() > 0 {
-		s.notify() // background leasers were held back by it
-	}
+	e.track().remove(e)
+	s.review(e.origin)
+}
+
+// unlease notes that a lease ended.
+func (s *schedule) unlease(e *entry) {
+	s.leased--
+	e.track().leased--
+	s.review(e.origin)
+}
+
+// drop forgets a job that is neither queued nor leased any more.
+func (s *schedule) drop(e *entry) {
+	delete(s.byKey, e.item.Key)
+	e.origin.jobs--
+	s.forget(e.origin)
 }
 
 // move changes the priority of an entry that is not leased; it joins the end of the line.
@@ -327,9 +338,10 @@ func (s *schedule) advance(now time.Time) {
 	for len(s.timed) > 0 && !s.timed[0].at.After(now) {
 		e := heap.Pop(&s.timed).(*entry)
 		if e.state == entryLeased {
-			s.leased--
+			s.unlease(e)
 			s.reclaimed++
 			s.queued[e.item.Priority]++
+			e.track().queued++
 		}
 		s.makeReady(e, now)
 	}

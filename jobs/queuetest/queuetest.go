@@ -23,6 +23,8 @@ type Harness struct {
 	Shared bool
 	// Durable says that submitted jobs outlast all queues.
 	Durable bool
+	// OriginSlots says that Lease applies LimitOrigins, OriginRoom that Enqueue applies Limits.OriginShare.
+	OriginSlots, OriginRoom bool
 	// Unit is a short time the implementation can tell from none: leases and delays are multiples of it.
 	Unit time.Duration
 }
@@ -56,6 +58,27 @@ func Run(t *testing.T, h Harness) {
 		{"withdraw", (*suite).withdraw},
 		{"dead letters", (*suite).dead},
 		{"close", (*suite).close},
+		{"origins: slots", (*suite).originSlots},
+	}
+	if h.OriginSlots {
+		tests = append(tests, []struct {
+			name string
+			f    func(*suite)
+		}{
+			{"origins: arrival", (*suite).originArrival},
+			{"origins: slots come back", (*suite).originSlotsReturn},
+			{"origins: background yields", (*suite).originYields},
+			{"origins: promotion", (*suite).originPromotion},
+		}...)
+	}
+	if h.OriginRoom {
+		tests = append(tests, []struct {
+			name string
+			f    func(*suite)
+		}{
+			{"origins: room", (*suite).originRoom},
+			{"origins: room for several", (*suite).originRoomForSeveral},
+		}...)
 	}
 	if h.Shared {
 		tests = append(tests, []struct {
