@@ -34,7 +34,8 @@ const (
 )
 
 // NewAdmin returns the admin application. It belongs on a listener of its own that is not public: it tells about the
-// inside, and its demo page does work for whoever asks. Serve it on a listener made by Wrap.
+// inside, and its demo page does work for whoever asks. Serve it on a listener made by Wrap with spare descriptors
+// (ListenOptions.Spare), so that it answers when the process has no others left.
 //
 //	GET /healthz   200 as long as the process can answer
 //	GET /readyz    200, or 503 with what fails as JSON: {"ready":false,"failing":[{"name":"…","error":"…"}]}
@@ -69,6 +70,9 @@ func NewAdmin(o AdminOptions) (*fiber.App, error) {
 	app.Server().SecureErrorLogMessage = true
 	app.Use(recover.New())
 	app.Use(func(c *fiber.Ctx) error {
+		if own, ok := c.Context().Conn().(*conn); ok && own.borrowed {
+			c.Context().SetConnectionClose()
+		}
 		c.Set(fiber.HeaderCacheControl, "no-store")
 		c.Set(fiber.HeaderXContentTypeOptions, "nosniff")
 		c.Set(fiber.HeaderReferrerPolicy, "no-referrer")

@@ -1,11 +1,14 @@
 package handler
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
@@ -99,6 +102,11 @@ func TestAdminElsewhere(t *testing.T) {
 	for raw, status := range map[string]int{
 		request("GET", "/"):                              404,
 		request("GET", "/demo"):                          404,
+		request("GET", "/demo/"):                         404,
+		request("GET", "/demo/app.js"):                   404,
+		request("GET", "/demo/data.json"):                404,
+		request("GET", "/demo/original?href=/a.jpg"):     404,
+		request("GET", "/demo/image?url=/a&w=64&q=75"):   404,
 		request("GET", "/_next/image?url=/a&w=64&q=75"):  404,
 		request("POST", "/healthz"):                      405,
 		request("GET", "/healthz", "Content-Length: 10"): 413,
@@ -125,14 +133,14 @@ func testDemo(t *testing.T) (*Demo, *fakeImages) {
 		Sources: func(context.Context) ([]DemoSource, error) {
 			return []DemoSource{{"a.jpg", "/a.jpg", 1000}, {"b.svg", "/b.svg", 70}, {"gone.jpg", "/gone.jpg", 1}}, nil
 		},
-		Original: func(_ context.Context, href string) ([]byte, string, error) {
+		Original: func(_ context.Context, href string) (io.ReadCloser, int64, string, error) {
 			switch href {
 			case "/a.jpg":
-				return []byte("photo"), "image/jpeg", nil
+				return io.NopCloser(strings.NewReader("photo")), 5, "image/jpeg", nil
 			case "/b.svg":
-				return []byte(hostileSVG), "image/svg+xml", nil
+				return io.NopCloser(strings.NewReader(hostileSVG)), int64(len(hostileSVG)), "image/svg+xml", nil
 			default:
-				return nil, "", failure.New(404, "upstream_status", failure.TextInternalInvalid)
+				return nil, 0, "", failure.New(404, "upstream_status", failure.TextInternalInvalid)
 			}
 		},
 		Animated:  func(b []byte) bool { return bytes.HasPrefix(b, []byte("moves")) },
@@ -228,7 +236,7 @@ func TestDemoImage(t *testing.T) {
 				}
 				return Result{Entry: c.entry, State: cache.Hit}, true
 			}
-			got := send(t, addr, request("GET", "/demo/image?url=%2Fa.jpg&w=64&q=75&accept=webp"))
+			got := send(t, addr, request("GET", "/demo/image?url=%2Fa.jpg&w=64&q=75&accept=webp", headerDemo+": 1"))
 			if got.StatusCode != 200 || string(got.body) != string(c.entry.Body) {
 				t.Fatalf("%d %q", got.StatusCode, got.body)
 			}
@@ -255,7 +263,7 @@ func TestDemoImage(t *testing.T) {
 		"/demo/image?w=64&q=75":                            `400 url_missing "url" parameter is required`,
 		"/demo/image?url=%2Fa.jpg&w=64&q=75&accept=x/html": "400  Bad Request",
 	} {
-		got := send(t, addr, request("GET", target))
+		got := send(t, addr, request("GET", target, headerDemo+": 1"))
 		if s := fmt.Sprintf("%d %s %s", got.StatusCode, got.Header.Get("X-Demo-Reason"), got.body); s != want {
 			t.Errorf("%s: %s", target, s)
 		}
@@ -277,6 +285,60 @@ func TestDemoOtherSites(t *testing.T) {
 	if got := send(t, addr, request("GET", "/demo", "Sec-Fetch-Site: none")); got.StatusCode != 200 {
 		t.Errorf("%d", got.StatusCode)
 	}
+	// To an address that is not this machine's own, browsers do not say on whose behalf they ask.
+	if got := send(t, addr, request("GET", "/demo/image?url=%2Fa.jpg&w=64&q=75&accept=")); got.StatusCode != 403 {
+		t.Errorf("%d", got.StatusCode)
+	}
+	if app, err := demoFiles.ReadFile("demo/app.js"); err != nil || !bytes.Contains(app, []byte("'"+headerDemo+"'")) {
+		t.Errorf("the page's own script is refused: %v", err)
+	}
+}
+
+// A site whose name resolves to this listener is not let in; the listener's users are.
+func TestDemoHost(t *testing.T) {
+	demo, _ := testDemo(t)
+	addr := startAdmin(t, AdminOptions{Demo: demo})
+	for host, want := range map[string]int{
+		"127.0.0.1:9090": 200, "10.0.0.5": 200, "[::1]:9090": 200, "[fe80::1]": 200, "localhost:9090": 200, "LOCALHOST": 200, "imgopt:9090": 200, "a.localhost:1": 200, "": 200,
+		"evil.example": 403, "evil.example:9090": 403, "127.0.0.1.nip.io:9090": 403, "localhost.evil.example": 403, "localhost.": 403, "xlocalhost.example": 403,
+	} {
+		for _, target := range []string{"/demo", "/demo/data.json", "/demo/original?href=/a.jpg"} {
+			raw := "GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\nX-Forwarded-Host: localhost\r\n\r\n"
+			if got := send(t, addr, raw); got.StatusCode != want {
+				t.Errorf("%q, %s: %d", host, target, got.StatusCode)
+			}
+		}
+	}
+	// Probes and scrapers may use any name.
+	if got := send(t, addr, "GET /healthz HTTP/1.1\r\nHost: imgopt.example.svc:9090\r\n\r\n"); got.StatusCode != 200 {
+		t.Errorf("%d", got.StatusCode)
+	}
+}
+
+// endless is a source of which every byte can be had and none is kept.
+type endless struct{ closed chan struct{} }
+
+func (endless) Read(b []byte) (int, error) { return len(b), nil }
+func (e endless) Close() error             { close(e.closed); return nil }
+
+// A source of any size is sent without being held, and closed whatever becomes of it.
+func TestDemoLargeOriginal(t *testing.T) {
+	demo, _ := testDemo(t)
+	const size = 1 << 40
+	source := endless{make(chan struct{})}
+	demo.Original = func(context.Context, string) (io.ReadCloser, int64, string, error) {
+		return source, size, "image/jpeg", nil
+	}
+	c := dial(t, startAdmin(t, AdminOptions{Demo: demo}))
+	_, err := io.WriteString(c, request("GET", "/demo/original?href=/a.jpg"))
+	must(t, err)
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	must(t, err)
+	if n, err := io.CopyN(io.Discard, res.Body, 10<<20); err != nil || res.ContentLength != size {
+		t.Errorf("%d of %d bytes: %v", n, res.ContentLength, err)
+	}
+	must(t, c.Close())
+	<-source.closed
 }
 
 func TestDemoFails(t *testing.T) {

@@ -1,7 +1,6 @@
 package handler
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"runtime/debug"
@@ -30,19 +29,41 @@ var (
 	errBadRequest = failure.New(http.StatusBadRequest, "bad_request", "")
 )
 
+// Refusals for want of room, each answered at once and worth another try.
+var (
+	errTooManyWaiting = unavailable("too_many_waiting")
+	errResponseMemory = unavailable("response_memory")
+)
+
+func unavailable(reason string) *failure.Error {
+	return &failure.Error{Status: http.StatusServiceUnavailable, Reason: reason, Text: "Service Unavailable", Retryable: true, RetryAfter: time.Second}
+}
+
 // respond answers one request and says in a what it did.
 func (h *public) respond(ctx *fasthttp.RequestCtx, a *answer) {
 	defer func() {
 		if p := recover(); p != nil {
+			if a.conn != nil {
+				a.conn.sendNothing()
+			}
 			ctx.Response.Reset()
 			a.Outcome = Outcome{}
 			h.fail(ctx, a, failure.Wrap(http.StatusInternalServerError, "panic", "Internal Server Error", &panicError{p, debug.Stack()}))
 		}
 	}()
 	header := &ctx.Request.Header
-	path, query, fragment := splitTarget(header.RequestURI())
+	if err := checkMessage(ctx, a.conn); err != nil {
+		h.fail(ctx, a, err)
+		return
+	}
+	target := header.RequestURI()
+	path, query, fragment := splitTarget(target)
 	// A comparison of strings does not copy.
-	if string(path) != h.endpoint {
+	if string(path) != h.endpoint || len(fragment) > 0 {
+		if !isForm(target) || !isTarget(string(target)) {
+			h.fail(ctx, a, errBadRequest)
+			return
+		}
 		switch kind := h.classify(string(path)); kind {
 		case routeNone:
 			h.fail(ctx, a, errNotFound)
@@ -60,10 +81,6 @@ func (h *public) respond(ctx *fasthttp.RequestCtx, a *answer) {
 		h.fail(ctx, a, errMethod)
 		return
 	}
-	if err := h.checkMessage(ctx); err != nil {
-		h.fail(ctx, a, err)
-		return
-	}
 	p, err := h.params.check(query, joined(header, headerAccept))
 	if err != nil {
 		h.fail(ctx, a, err)
@@ -72,15 +89,14 @@ func (h *public) respond(ctx *fasthttp.RequestCtx, a *answer) {
 	a.params = p
 	r, ok := h.images.Lookup(p)
 	if !ok {
-		work, cancel := context.WithTimeout(h.context, h.timeout)
-		r, err = h.images.Get(work, p)
-		cancel()
-		if err != nil {
+		if r, err = h.get(a.conn, p); err != nil {
 			h.fail(ctx, a, err)
 			return
 		}
 	}
-	h.succeed(ctx, a, r)
+	if err := h.succeed(ctx, a, r); err != nil {
+		h.fail(ctx, a, err)
+	}
 }
 
 // panicError is a bug in a room that was asked for an image. It costs one request, not the process.
@@ -91,54 +107,8 @@ type panicError struct {
 
 func (e *panicError) Error() string { return fmt.Sprint("panic: ", e.value) }
 
-// checkMessage refuses what Node's parser would have refused before Next saw it, and bodies.
-func (h *public) checkMessage(ctx *fasthttp.RequestCtx) error {
-	header := &ctx.Request.Header
-	if header.ContentLength() > 0 {
-		return errBody
-	}
-	if header.IsHTTP11() {
-		if len(header.Host()) == 0 {
-			return errBadRequest
-		}
-	} else if p := string(header.Protocol()); p != "HTTP/1.0" {
-		return errBadRequest
-	}
-	if hasControl(header.RawHeaders()) {
-		return errBadRequest
-	}
-	if len(header.RawHeaders()) > largeHeader {
-		// fasthttp keeps its copies for the life of a connection, a hundred kilobytes for the longest headers.
-		ctx.SetConnectionClose()
-	}
-	return nil
-}
-
-// largeHeader is the size of a header block, in bytes, after which a connection is not kept.
-const largeHeader = 10 << 10
-
-// hasControl reports whether a header block holds a control character that Node's parser refuses in a value.
-func hasControl(block []byte) bool {
-	for _, c := range block {
-		if c < ' ' && c != '\t' && c != '\r' && c != '\n' || c == 0x7f {
-			return true
-		}
-	}
-	return false
-}
-
-// isTarget reports whether a part of a request target holds only what Node's parser lets through: printable ASCII
-// without spaces.
-func isTarget(target string) bool {
-	return strings.IndexFunc(target, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
-}
-
 // redirect answers 308 as next/dist/server/lib/router-server.js does.
 func (h *public) redirect(ctx *fasthttp.RequestCtx, a *answer, location string) {
-	if !isTarget(location) {
-		h.fail(ctx, a, errBadRequest)
-		return
-	}
 	ctx.SetStatusCode(http.StatusPermanentRedirect)
 	ctx.Response.Header.Set("Location", location)
 	ctx.Response.Header.Set("Refresh", "0;url="+location)
@@ -160,6 +130,9 @@ func (h *public) fail(ctx *fasthttp.RequestCtx, a *answer, err error) {
 		header.SetContentType("text/plain; charset=utf-8")
 	case errBody, errBadRequest:
 		hangUp(ctx)
+	case errClientGone:
+		ctx.SetConnectionClose()
+		a.conn.mute = true
 	}
 	if f.RetryAfter > 0 {
 		header.Set("Retry-After", strconv.FormatInt(int64((f.RetryAfter+time.Second-1)/time.Second), 10))

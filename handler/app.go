@@ -16,6 +16,7 @@ type appOptions struct {
 	idleTimeout   time.Duration
 	maxHeader     int
 	maxConns      int
+	load          *Load
 	// refused is told the status of an answer to what was no request.
 	refused func(ctx *fasthttp.RequestCtx, status int)
 }
@@ -51,6 +52,7 @@ func newApp(o appOptions) *fiber.App {
 	// Otherwise an error quotes the request.
 	server.SecureErrorLogMessage = true
 	server.HeaderReceived = distrustBody
+	server.ConnState = o.load.adopt
 	return app
 }
 

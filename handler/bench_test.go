@@ -2,6 +2,7 @@ package handler
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -10,20 +11,20 @@ import (
 	"testing"
 
 	"github.com/valyala/fasthttp"
+
+	"imgopt/validate"
 )
 
 // benchCtx is what a browser asks for.
 func benchCtx(headers ...string) *fasthttp.RequestCtx {
+	raw := "GET /_next/image?url=%2F_next%2Fstatic%2Fmedia%2Fphoto-of-something.3f9a1c2b.jpg&w=828&q=75 HTTP/1.1\r\n" +
+		"Host: www.example.com\r\n" + browser + "\r\n\r\n"
 	ctx := &fasthttp.RequestCtx{}
-	r := &ctx.Request
-	r.SetRequestURI("/_next/image?url=%2F_next%2Fstatic%2Fmedia%2Fphoto-of-something.3f9a1c2b.jpg&w=828&q=75")
-	r.Header.SetHost("www.example.com")
-	for _, line := range strings.Split(browser, "\r\n") {
-		name, value, _ := strings.Cut(line, ": ")
-		r.Header.Set(name, value)
+	if err := ctx.Request.Header.Read(bufio.NewReader(strings.NewReader(raw))); err != nil {
+		panic(err)
 	}
 	for i := 0; i < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
+		ctx.Request.Header.Set(headers[i], headers[i+1])
 	}
 	return ctx
 }
@@ -95,11 +96,24 @@ func BenchmarkRules(b *testing.B) {
 
 // BenchmarkLoopback is a hit over TCP, client included, on 16 connections per processor.
 func BenchmarkLoopback(b *testing.B) {
-	for kind, line := range map[string]string{"200": "X: y", "304": "If-None-Match: " + testEntry(1).ETag} {
-		b.Run(kind, func(b *testing.B) {
-			addr := start(b, &fakeImages{lookup: hits(testEntry(45 << 10)).lookup}, nil)
+	for _, c := range []struct {
+		kind, line string
+		size       int
+	}{
+		{"200", "X: y", 45 << 10},
+		{"304", "If-None-Match: " + testEntry(1).ETag, 45 << 10},
+		{"large", "X: y", 200 << 10}, // counted while it is sent
+		{"get", "X: y", 45 << 10},    // not in memory, but found at once
+	} {
+		b.Run(c.kind, func(b *testing.B) {
+			images := hits(testEntry(c.size))
+			if c.kind == "get" {
+				lookup := images.lookup
+				images = &fakeImages{get: func(_ context.Context, p validate.Params) (Result, error) { r, _ := lookup(p); return r, nil }}
+			}
+			addr := start(b, images, nil)
 			raw := request("GET", aJPG, strings.Split(browser, "\r\n")...)
-			raw = strings.Replace(raw, "\r\n", "\r\n"+line+"\r\n", 1)
+			raw = strings.Replace(raw, "\r\n", "\r\n"+c.line+"\r\n", 1)
 			var bytes atomic.Int64
 			b.SetParallelism(16)
 			b.ReportAllocs()

@@ -5,7 +5,10 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -24,15 +27,16 @@ import (
 //
 // The page is safe to leave on where the admin listener is: it shows the sources it was given and nothing else, its
 // images are served with a policy that keeps a hostile SVG from running anything, and requests that another site
-// makes a browser send are refused.
+// makes a browser send are refused (ownPage).
 type Demo struct {
 	// Images and Rules are those of the public application.
 	Images Images
 	Rules  Rules
 	// Sources lists what is shown.
 	Sources func(ctx context.Context) ([]DemoSource, error)
-	// Original returns a source's bytes and its media type, "" if it has none.
-	Original func(ctx context.Context, href string) (body []byte, contentType string, err error)
+	// Original opens a source. It is sent piece by piece, however large it is, and closed afterwards. ctx ends when
+	// Original has returned. size is in bytes; the media type is "" if there is none.
+	Original func(ctx context.Context, href string) (body io.ReadCloser, size int64, contentType string, err error)
 	// Animated reports whether an image is passed through because it moves.
 	Animated func(body []byte) bool
 	// Version is shown in the page's head.
@@ -72,7 +76,7 @@ var demoAccepts = map[string]string{
 }
 
 func (d *Demo) register(app *fiber.App) {
-	group := app.Group("/demo", sameSite)
+	group := app.Group("/demo", ownPage)
 	for path, file := range map[string]struct{ name, contentType string }{
 		"/":          {"demo/index.html", fiber.MIMETextHTMLCharsetUTF8},
 		"/app.js":    {"demo/app.js", fiber.MIMETextJavaScriptCharsetUTF8},
@@ -94,20 +98,53 @@ func (d *Demo) register(app *fiber.App) {
 	}
 	group.Get("/data.json", d.data)
 	group.Get("/original", d.original)
-	group.Get("/image", d.image)
+	group.Get("/image", ownScript, d.image)
 	app.Get("/", func(c *fiber.Ctx) error { return c.Redirect("demo", http.StatusFound) })
 }
 
-// sameSite refuses what a browser sends on behalf of another site: no page on the web may have this process encode
-// images. Clients that are no browsers send no Sec-Fetch-Site.
-func sameSite(c *fiber.Ctx) error {
+// ownPage refuses what a browser sends on behalf of another site: no page on the web may read what is shown here.
+//
+// Sec-Fetch-Site tells where browsers send it, which is to addresses they trust: https, localhost and 127.0.0.1. And a
+// site may have its own name resolve to this listener (DNS rebinding), so that to the browser it is one site: hence the
+// page is only there by address, or by a name that no site can have.
+func ownPage(c *fiber.Ctx) error {
 	switch site := c.Get("Sec-Fetch-Site"); site {
 	case "", "same-origin", "none":
-		return c.Next()
 	default:
 		return c.Status(http.StatusForbidden).SendString("Forbidden: asked for by another site")
 	}
+	if !isPrivateHost(string(c.Request().Header.Host())) {
+		return c.Status(http.StatusForbidden).SendString("Forbidden: open this page by the listener's address, or have the proxy in front send Host: localhost")
+	}
+	return c.Next()
 }
+
+// isPrivateHost reports whether a Host is one that nobody on the web can have: an address, a name without a dot, or one
+// below localhost.
+func isPrivateHost(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	} else {
+		host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	return !strings.ContainsAny(host, ".:") || strings.HasSuffix(strings.ToLower(host), ".localhost")
+}
+
+// ownScript refuses what the page's own script did not ask for: another site's page can have an image loaded from
+// anywhere, but it cannot add a header without asking first, which nobody here answers. So none can have this process
+// encode images.
+func ownScript(c *fiber.Ctx) error {
+	if c.Get(headerDemo) == "" {
+		return c.Status(http.StatusForbidden).SendString("Forbidden: " + headerDemo + " is missing")
+	}
+	return c.Next()
+}
+
+// headerDemo is sent by demo/app.js.
+const headerDemo = "X-Imgopt-Demo"
 
 // data answers what the page shows.
 func (d *Demo) data(c *fiber.Ctx) error {
@@ -137,14 +174,12 @@ func (d *Demo) original(c *fiber.Ctx) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), orDefault(d.Timeout, defaultTimeout))
 	defer cancel()
-	body, contentType, err := d.Original(ctx, href)
+	body, size, contentType, err := d.Original(ctx, href)
 	if err != nil {
 		return demoError(c, err)
 	}
-	if contentType == "" {
-		contentType = fiber.MIMEOctetStream
-	}
-	sendDemoImage(c, body, contentType)
+	setDemoImage(c, orDefault(contentType, fiber.MIMEOctetStream))
+	c.Response().SetBodyStream(body, int(size))
 	return nil
 }
 
@@ -170,7 +205,8 @@ func (d *Demo) image(c *fiber.Ctx) error {
 	if note := d.unchanged(r.Entry); note != "" {
 		c.Set("X-Demo-Unchanged", note)
 	}
-	sendDemoImage(c, r.Entry.Body, m.contentType)
+	setDemoImage(c, m.contentType)
+	c.Response().SetBodyRaw(r.Entry.Body)
 	return nil
 }
 
@@ -203,11 +239,10 @@ func (d *Demo) unchanged(e *cache.Entry) string {
 	return "fallback"
 }
 
-func sendDemoImage(c *fiber.Ctx, body []byte, contentType string) {
+func setDemoImage(c *fiber.Ctx, contentType string) {
 	c.Set(fiber.HeaderContentType, contentType)
 	c.Set(fiber.HeaderContentSecurityPolicy, demoImagePolicy)
 	c.Set("Cross-Origin-Resource-Policy", "same-origin")
-	c.Response().SetBodyRaw(body)
 }
 
 // demoError answers with the status and text that the public application answers with, and the reason.

@@ -44,6 +44,7 @@ type prepared struct {
 	disposition  []byte
 	// compressible says that Next would compress the body or, if it is small, at least vary by the encoding.
 	compressible bool
+	identity     sending // the entry's body
 	gzip         compressed
 }
 
@@ -51,7 +52,7 @@ type prepared struct {
 // larger than a compressible body itself, and such bodies are rare.
 type compressed struct {
 	once sync.Once
-	body []byte
+	sending
 }
 
 // prepare returns the entry's headers. They come from the entry unless they were made by other settings or for
@@ -73,6 +74,7 @@ func (h *public) prepare(e *cache.Entry, static bool) (*prepared, error) {
 		disposition:  contentDisposition(h.disposition, fileName(e.Href, m)),
 		compressible: m.compressible && h.compress,
 	}
+	p.identity.body = e.Body
 	if !static {
 		p.cacheControl = append(strconv.AppendInt([]byte("public, max-age="), e.MaxAge, 10), ", must-revalidate"...)
 	}
@@ -80,12 +82,21 @@ func (h *public) prepare(e *cache.Entry, static bool) (*prepared, error) {
 	return p, nil
 }
 
-// succeed answers with an image: setResponseHeaders and sendResponse of next/dist/server/image-optimizer.js.
-func (h *public) succeed(ctx *fasthttp.RequestCtx, a *answer, r Result) {
+// succeed answers with an image: setResponseHeaders and sendResponse of next/dist/server/image-optimizer.js. When it
+// returns an error it has changed nothing.
+func (h *public) succeed(ctx *fasthttp.RequestCtx, a *answer, r Result) error {
 	p, err := h.prepare(r.Entry, a.params.Static)
 	if err != nil {
-		h.fail(ctx, a, err)
-		return
+		return err
+	}
+	notModified := h.notModified(&ctx.Request.Header, r.Entry.ETag)
+	var coding string
+	var body *sending
+	if !notModified {
+		coding, body = p.choose(ctx)
+		if len(body.body) >= sendingMin && ctx.IsGet() && a.conn != nil && !a.conn.hold(body) {
+			return errResponseMemory
+		}
 	}
 	a.State, a.Coalesced = r.State, r.Coalesced
 	header := &ctx.Response.Header
@@ -93,12 +104,12 @@ func (h *public) succeed(ctx *fasthttp.RequestCtx, a *answer, r Result) {
 	if len(p.etag) > 0 {
 		header.SetCanonical(nameETag, p.etag)
 	}
-	if h.notModified(&ctx.Request.Header, r.Entry.ETag) {
+	if notModified {
 		// Nothing of the entry's body is touched, and Vary is what it is without compression.
 		header.SetCanonical(nameVary, varyAccept)
 		ctx.SetStatusCode(http.StatusNotModified)
 		a.Status, a.Reason = http.StatusNotModified, reasonNotModified
-		return
+		return nil
 	}
 	a.Status, a.Reason = http.StatusOK, reasonOK
 	header.SetCanonical(nameContentType, p.contentType)
@@ -112,14 +123,25 @@ func (h *public) succeed(ctx *fasthttp.RequestCtx, a *answer, r Result) {
 	default:
 		header.SetCanonical(nameNextCache, stateMiss)
 	}
-	if !p.compressible {
+	if p.compressible {
+		header.SetCanonical(nameVary, varyEncoding)
+	} else {
 		header.SetCanonical(nameVary, varyAccept)
-		writeBody(ctx, r.Entry.Body)
-		a.Bytes = len(r.Entry.Body)
-		return
 	}
-	header.SetCanonical(nameVary, varyEncoding)
-	a.Bytes = writeCompressible(ctx, p, r.Entry.Body)
+	if coding != codingNone {
+		header.SetCanonical(nameEncoding, []byte(coding))
+	}
+	a.Bytes = len(body.body)
+	if coding != codingNone && ctx.Request.Header.IsHTTP11() {
+		ctx.Response.SetBodyStream(newChunks(a.conn, body.body), -1) // chunked, as Next's
+		return nil
+	}
+	// The body is sent from where it is.
+	ctx.Response.SetBodyRaw(body.body)
+	if a.conn != nil && len(body.body) >= gatherMin && ctx.IsGet() {
+		a.conn.gatherNext()
+	}
+	return nil
 }
 
 func (h *public) notModified(header *fasthttp.RequestHeader, etag string) bool {
@@ -131,39 +153,41 @@ func (h *public) notModified(header *fasthttp.RequestHeader, etag string) bool {
 	return isFresh(ifNoneMatch, trimOWS(header.Peek(headerIfModifiedSince)), joined(header, headerCacheControl), etag)
 }
 
-// writeBody sends a body from where it is.
-func writeBody(ctx *fasthttp.RequestCtx, body []byte) {
-	ctx.Response.SetBodyRaw(body)
-	if c, ok := ctx.Conn().(*conn); ok && len(body) >= gatherMin && ctx.IsGet() {
-		c.gatherNext()
+// choose returns the body in the coding the client prefers.
+func (p *prepared) choose(ctx *fasthttp.RequestCtx) (string, *sending) {
+	body := p.identity.body
+	if !p.compressible || len(body) < compressMin || ctx.IsHead() {
+		return codingNone, &p.identity
+	}
+	switch acceptedCoding(string(joined(&ctx.Request.Header, headerAcceptEncoding))) {
+	case codingGzip:
+		p.gzip.once.Do(func() { p.gzip.body = compress(gzip.NewWriter, body) })
+		return codingGzip, &p.gzip.sending
+	case codingDeflate:
+		// For clients that refuse gzip, of which there are none to speak of.
+		return codingDeflate, &sending{body: compress(zlib.NewWriter, body)}
+	default:
+		return codingNone, &p.identity
 	}
 }
 
-// writeCompressible writes a body in the coding the client prefers and returns how many bytes that is.
-func writeCompressible(ctx *fasthttp.RequestCtx, p *prepared, body []byte) int {
-	coding := codingNone
-	if len(body) >= compressMin && !ctx.IsHead() {
-		coding = acceptedCoding(string(joined(&ctx.Request.Header, headerAcceptEncoding)))
+// chunks is a body that fasthttp copies piece by piece, and closes when it is done with it, however that came about.
+type chunks struct {
+	bytes.Reader
+	conn *conn // nil: of no interest
+}
+
+func newChunks(c *conn, body []byte) *chunks {
+	r := &chunks{conn: c}
+	r.Reset(body)
+	return r
+}
+
+func (r *chunks) Close() error {
+	if r.conn != nil {
+		r.conn.letGo()
 	}
-	out := body
-	switch coding {
-	case codingGzip:
-		p.gzip.once.Do(func() { p.gzip.body = compress(gzip.NewWriter, body) })
-		out = p.gzip.body
-	case codingDeflate:
-		// For clients that refuse gzip, of which there are none to speak of.
-		out = compress(zlib.NewWriter, body)
-	default:
-		writeBody(ctx, body)
-		return len(body)
-	}
-	ctx.Response.Header.SetCanonical(nameEncoding, []byte(coding))
-	if ctx.Request.Header.IsHTTP11() {
-		ctx.Response.SetBodyStream(bytes.NewReader(out), -1) // chunked, as Next's
-	} else {
-		ctx.Response.SetBodyRaw(out)
-	}
-	return len(out)
+	return nil
 }
 
 // compress returns body in the form of one of the standard library's writers, at its default level. Writing to

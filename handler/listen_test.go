@@ -168,10 +168,10 @@ func TestExtend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := net.Pipe()
 		defer func() { _, _ = a.Close(), b.Close() }()
-		c := &conn{Conn: a, writeTimeout: 8 * time.Second}
+		c := &conn{Conn: a, writeTimeout: time.Minute, pressureTimeout: 8 * time.Second}
 		for _, step := range []struct{ sleep, left time.Duration }{{0, 8 * time.Second}, {time.Second, 7 * time.Second}, {time.Millisecond, 8 * time.Second}, {time.Minute, 8 * time.Second}} {
 			time.Sleep(step.sleep)
-			if err := c.extend(); err != nil {
+			if err := c.extend(time.Now()); err != nil {
 				t.Fatal(err)
 			}
 			if left := time.Until(c.deadline); left != step.left {

@@ -41,7 +41,7 @@ func newMemo(rules Rules) *memo {
 	return m
 }
 
-// check returns what the rules say. The arguments may be reused by the caller afterwards.
+// check returns what the rules say of a query, or that it cannot be part of a request target. The arguments may be reused by the caller afterwards.
 func (m *memo) check(query, accept []byte) (validate.Params, error) {
 	// The key lends the bytes of the request, which is fine for a look-up.
 	lent := memoKey{lend(query), lend(accept)}
@@ -54,6 +54,9 @@ func (m *memo) check(query, accept []byte) (validate.Params, error) {
 	}
 	// What outlives the request must be a copy: fasthttp reuses its buffers.
 	k := memoKey{string(query), string(accept)}
+	if !isTarget(k.query) {
+		return validate.Params{}, errBadRequest
+	}
 	p, err := m.rules.Check(k.query, k.accept)
 	if err != nil || len(query)+len(accept) > memoMaxKey {
 		return p, err

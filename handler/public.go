@@ -27,8 +27,9 @@ type Images interface {
 	// Lookup answers from memory at once or reports false: it neither waits nor allocates. A stale entry is an
 	// answer, too; that it is revalidated is the implementation's business.
 	Lookup(p validate.Params) (Result, bool)
-	// Get answers by whatever means. Its errors are answered as failure.From says. A client's departure does not end
-	// ctx, only the request's time budget does.
+	// Get answers by whatever means. Its errors are answered as failure.From says. ctx ends with the request's time
+	// budget, and when its client leaves: Get must then return soon, and work that nobody else waits for is best left
+	// undone.
 	Get(ctx context.Context, p validate.Params) (Result, error)
 }
 
@@ -48,9 +49,10 @@ type Observer interface {
 
 // Outcome is one answered request.
 type Outcome struct {
-	// Status is the answer's.
+	// Status is the answer's; 499 when the client left before there was one.
 	Status int
-	// Reason is failure.Error's for a failure, "not_modified" or "redirect" for a 3xx, and "ok" otherwise.
+	// Reason is failure.Error's for a failure, "not_modified" or "redirect" for a 3xx, ReasonClientGone with 499, and
+	// "ok" otherwise.
 	Reason string
 	// State is the cache state of an answered image; "" for any other answer.
 	State cache.State
@@ -89,11 +91,28 @@ type Options struct {
 	MaxHeaderBytes int
 	// MaxConns is how many connections are served at once; more get a 503. Default 16,384.
 	MaxConns int
+	// MaxWaiting is how many requests may wait for work at once; the next one that is not answered from memory gets
+	// 503 at once, with Retry-After. It keeps connections free for what takes no work. Default three quarters of
+	// MaxConns.
+	MaxWaiting int
+	// Cached, when set, is asked for what would be refused because MaxWaiting requests wait: it answers from any tier
+	// of the cache, fresh or stale, without having work done, or reports false. Its ctx ends after 25 ms.
+	Cached func(ctx context.Context, p validate.Params) (Result, bool)
+	// ResponseMemory is how many bytes the bodies that are being sent may take, those of 64 KiB and more, each counted
+	// once however many clients it is sent to: a client that reads slowly keeps an image in memory even after the cache
+	// has dropped it. A body that does not fit gets 503 with Retry-After, but one is always allowed. Above half of it
+	// slow readers are cut off sooner: see ListenOptions.PressureTimeout. 0: no limit.
+	ResponseMemory int64
 
 	// Log, when set, gets one line per request at level info and the causes of failures. Nil turns it off.
 	Log *slog.Logger
 	// Observer, when set, is told about every request.
 	Observer Observer
+	// Load, when set, shows what the application has on its hands. It belongs to this application alone.
+	Load *Load
+	// Draining, when set, reports that the service is about to stop (Readiness.Draining): every answer then closes its
+	// connection, so that clients and proxies have moved elsewhere before the listener is closed.
+	Draining func() bool
 	// Context is the parent of every request's: cancelled only when waiting for work has to end. Default Background.
 	Context context.Context
 }
@@ -128,6 +147,11 @@ type public struct {
 	log      *slog.Logger
 	observer Observer
 	context  context.Context
+	load     *Load
+	draining func() bool
+
+	maxWaiting int64
+	cached     func(context.Context, validate.Params) (Result, bool)
 }
 
 // New returns the public application. Serve it with (*fiber.App).Listener on a listener made by Wrap, and stop it
@@ -147,6 +171,17 @@ func New(images Images, rules Rules, o Options) (*fiber.App, error) {
 	if o.Observer == nil {
 		o.Observer = nobody{}
 	}
+	if o.Load == nil {
+		o.Load = &Load{}
+	}
+	if o.Draining == nil {
+		o.Draining = func() bool { return false }
+	}
+	if o.MaxWaiting < 0 || o.ResponseMemory < 0 {
+		return nil, fmt.Errorf("handler: MaxWaiting %d and ResponseMemory %d must not be negative", o.MaxWaiting, o.ResponseMemory)
+	}
+	o.Load.limit.Store(o.ResponseMemory)
+	maxConns := orDefault(o.MaxConns, defaultMaxConns)
 	h := &public{
 		settings: s,
 		images:   images,
@@ -155,13 +190,19 @@ func New(images Images, rules Rules, o Options) (*fiber.App, error) {
 		log:      o.Log,
 		observer: o.Observer,
 		context:  o.Context,
+		load:     o.Load,
+		draining: o.Draining,
+
+		maxWaiting: int64(orDefault(o.MaxWaiting, max(maxConns*3/4, 1))),
+		cached:     o.Cached,
 	}
 	return newApp(appOptions{
 		serve:         h.serve,
 		headerTimeout: orDefault(o.HeaderTimeout, defaultHeaderTimeout),
 		idleTimeout:   orDefault(o.IdleTimeout, defaultIdleTimeout),
 		maxHeader:     max(o.MaxHeaderBytes, minHeaderBytes),
-		maxConns:      orDefault(o.MaxConns, defaultMaxConns),
+		maxConns:      maxConns,
+		load:          o.Load,
 		refused:       h.refused,
 	}), nil
 }
@@ -197,7 +238,11 @@ func newSettings(o Options) (*settings, error) {
 func (h *public) serve(ctx *fasthttp.RequestCtx) {
 	h.observer.RequestStarted()
 	a := answer{}
+	a.conn, _ = ctx.Conn().(*conn)
 	h.respond(ctx, &a)
+	if h.draining() {
+		ctx.SetConnectionClose()
+	}
 	a.Duration = time.Since(ctx.Time())
 	if ctx.IsHead() {
 		a.Bytes = 0
@@ -227,6 +272,7 @@ func (h *public) refused(ctx *fasthttp.RequestCtx, status int) {
 // answer is what became of a request, for metrics and the log.
 type answer struct {
 	Outcome
+	conn   *conn           // nil when there is none, or one that Wrap did not make
 	params validate.Params // zero when validation failed
 	err    error
 }

@@ -10,6 +10,16 @@
 //	imgopt_http_response_bytes_total            counter    cache                   body bytes sent
 //	imgopt_http_requests_in_flight              gauge                              requests being answered
 //	imgopt_http_requests_coalesced_total        counter                            requests answered with work done for another
+//	imgopt_http_waiting                         gauge                              requests that wait for work: not answered from memory
+//	imgopt_http_clients_gone_total              counter                            clients that left before their answer (status 499 in the log)
+//	imgopt_http_connections                     gauge                              open connections of the public listener
+//	imgopt_http_response_memory_bytes           gauge                              bytes of the large bodies being sent, each counted once
+//	imgopt_http_responses_cut_total             counter                            clients cut off because they did not read in time
+//	imgopt_listener_accept_errors_total         counter    listener                connections that could not be accepted: out of descriptors
+//	imgopt_saturated_seconds                    gauge                              for how long people have been refused for want of capacity
+//	imgopt_memory_bytes                         gauge      pool                    bytes in use, or set aside, of a bounded pool
+//	imgopt_memory_limit_bytes                   gauge      pool                    limit of imgopt_memory_bytes; 0: none
+//	imgopt_memory_waiting                       gauge      pool                    how many wait for room in a pool
 //	imgopt_cache_lookups_total                  counter    tier result             look-ups: hit (fresh or stale), miss
 //	imgopt_cache_entries                        gauge      tier                    entries held
 //	imgopt_cache_bytes                          gauge      tier                    bytes held, overhead included
@@ -22,11 +32,13 @@
 //	imgopt_fetch_duration_seconds               histogram  outcome                 one attempt to fetch a source
 //	imgopt_fetch_failures_total                 counter    reason                  attempts that failed
 //	imgopt_fetch_bytes_total                    counter                            bytes of sources fetched, decoded
+//	imgopt_fetch_circuits_open                  gauge                              origins left alone for a while because they failed too often
 //	imgopt_transform_duration_seconds           histogram  format outcome          one encoding: decode, orient, resize, encode
 //	imgopt_transform_source_bytes_total         counter    format                  bytes of sources encoded
 //	imgopt_transform_output_bytes_total         counter    format                  bytes of variants made
 //	imgopt_transform_passthroughs_total         counter    format                  sources sent unchanged because of their type or animation
 //	imgopt_transform_fallbacks_total            counter    reason                  sources sent unchanged because they could not be encoded
+//	imgopt_sources_poisoned_total               counter                            sources that crashed two codec processes
 //	imgopt_job_wait_seconds                     histogram  kind                    from a job's acceptance to its first attempt
 //	imgopt_job_duration_seconds                 histogram  kind outcome            from a job's acceptance to its end
 //	imgopt_job_retries_total                    counter                            attempts after a job's first
@@ -38,12 +50,17 @@
 //	imgopt_jobs_in_flight                       gauge      priority                jobs being worked on by this process
 //	imgopt_jobs_slots                           gauge      priority                jobs that this process can work on at once
 //	imgopt_jobs_estimated_wait_seconds          gauge                              how long a job enqueued now would wait
+//	imgopt_jobs_utilization                     gauge                              share of the interactive slots in use, over about 10 s: 0 to 1
+//	imgopt_jobs_abandoned_total                 counter                            jobs dropped because nobody waited for them any more
 //	imgopt_jobs_reclaimed_total                 counter                            jobs taken over from a process that died
 //	imgopt_jobs_buried_total                    counter                            dead letters
 //	imgopt_jobs_store_errors_total              counter                            jobs that could not be stored or read
 //	imgopt_codec_processes                      gauge      state                   codec processes: all, busy; calls waiting for one
+//	imgopt_codec_utilization                    gauge                              share of the codec processes that are busy now: 0 to 1
+//	imgopt_codec_busy_seconds_total             counter                            time codec processes were busy, all together
+//	imgopt_codec_wait_seconds_total             counter                            time encodings waited for a codec process, all together
 //	imgopt_codec_jobs_total                     counter    outcome                 encodings by end: encoded, failed, timeout, crashed, canceled, refused
-//	imgopt_codec_replaced_total                 counter    reason                  codec processes replaced: lost, worn
+//	imgopt_codec_replaced_total                 counter    reason                  codec processes replaced: lost, stopped, worn
 //	imgopt_build_info                           gauge      version libvips go      always 1
 //
 // A request for a variant that is not there looks into the memory tier three times and into the others twice (before
@@ -53,8 +70,29 @@
 // Beside these there are the go_ and process_ metrics of client_golang.
 //
 // Labels: status is 2xx, 3xx, 4xx or 5xx. reason is failure.Error's, or ok, not_modified, redirect; of a fallback
-// crashed, timeout or codec. cache is hit, stale, miss, or none for an answer that is no image. outcome of a fetch is
-// ok, not_modified, timeout or error, of an encoding ok, fallback or error, of a job one of the jobs package's. kind is
-// miss, revalidate or prewarm, priority interactive or background. format is the subtype of the output's media type.
-// No label's value comes from a client or an origin, and none takes more than 64 values: others are counted as other.
+// crashed, poisoned (it crashed two codecs a while ago and was not tried again), timeout or codec. cache is hit,
+// stale, miss, or none for an answer that is no image. outcome of a fetch is ok, not_modified, timeout or error, of
+// an encoding ok, fallback or error, of a job one of the jobs package's. kind is miss, revalidate or prewarm,
+// priority interactive or background. listener is public or admin. pool is sources (bytes fetched and results),
+// decode (estimates of what the encodings under way take) or responses (bytes being sent). format is the subtype of
+// the output's media type. No label's value comes from a client or an origin, and none takes more than 64 values:
+// others are counted as other.
+//
+// # Scaling
+//
+// Hits cost next to nothing; what runs out is the CPU for encodings. An autoscaler that adds replicas wants one of:
+//
+//   - sum(rate(imgopt_codec_busy_seconds_total[1m])) / sum(imgopt_codec_processes{state="all"}), target 0.6 to 0.7: the
+//     share of its time that a codec works. It rises before anybody waits, means the same whatever the size of a
+//     replica, and takes any averaging. The first choice, with transform.isolation: process.
+//   - avg(imgopt_jobs_utilization), where codecs run in the process. A slot is held while a source is fetched, too, and
+//     one origin may only hold its share of them (fetch.hostShare), so with one origin the target is below that share.
+//   - max(imgopt_jobs_oldest_wait_seconds{priority="interactive"}) or max(imgopt_jobs_estimated_wait_seconds), target a
+//     second or two: what people feel. It is 0 until it is nearly too late: beside one of the others, not alone.
+//
+// imgopt_saturated_seconds is for alerts, not for scaling: from the first second on people are being refused. (/readyz
+// fails after the configured time of it, so that others get the requests.) Neither is the memory of the process, which
+// the cache fills on purpose; imgopt_memory_waiting above 0 for long says that a replica wants more memory, not that
+// more replicas are wanted. imgopt_codec_utilization is a snapshot: for dashboards, too jumpy to scale by. Revalidation
+// and pre-warming give way to people, so what says priority="background" should add no replica.
 package metrics

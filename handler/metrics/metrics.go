@@ -29,6 +29,9 @@ type Metrics struct {
 	answered  map[answered]prometheus.Counter
 	inFlight  prometheus.Gauge
 	coalesced prometheus.Counter
+	gone      prometheus.Counter
+
+	acceptErrors *prometheus.CounterVec
 
 	fetches       *prometheus.HistogramVec
 	fetchFailures *prometheus.CounterVec
@@ -39,6 +42,7 @@ type Metrics struct {
 	outputBytes                 *prometheus.CounterVec
 	fallbacks                   *prometheus.CounterVec
 	passthroughs, revalidations *prometheus.CounterVec
+	poisoned                    prometheus.Counter
 
 	jobWaits *prometheus.HistogramVec
 	jobs     *prometheus.HistogramVec
@@ -87,6 +91,8 @@ func New(r prometheus.Registerer, b Build) (*Metrics, error) {
 	bytes := counters("imgopt_http_response_bytes_total", "Body bytes sent by the public listener.", "cache")
 	m.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "imgopt_http_requests_in_flight", Help: "Requests being answered."})
 	m.coalesced = counter("imgopt_http_requests_coalesced_total", "Requests answered with work done for another request.")
+	m.gone = counter("imgopt_http_clients_gone_total", "Clients that left before their request was answered.")
+	m.acceptErrors = counters("imgopt_listener_accept_errors_total", "Connections that a listener failed to accept.", "listener")
 	m.fetches = histograms("imgopt_fetch_duration_seconds", "Time of one attempt to fetch a source.", workBuckets, "outcome")
 	m.fetchFailures = counters("imgopt_fetch_failures_total", "Attempts to fetch a source that failed.", "reason")
 	m.fetchBytes = counter("imgopt_fetch_bytes_total", "Bytes of sources fetched, after decoding of their content encoding.")
@@ -96,6 +102,7 @@ func New(r prometheus.Registerer, b Build) (*Metrics, error) {
 	m.passthroughs = counters("imgopt_transform_passthroughs_total", "Sources sent unchanged because of their type or because they are animated.", "format")
 	m.revalidations = counters("imgopt_cache_revalidations_total", "Stale entries revalidated in the background.", "outcome")
 	m.fallbacks = counters("imgopt_transform_fallbacks_total", "Sources sent unchanged because they could not be encoded.", "reason")
+	m.poisoned = counter("imgopt_sources_poisoned_total", "Sources that crashed two codec processes.")
 	m.jobWaits = histograms("imgopt_job_wait_seconds", "Time from a job's acceptance to its first attempt.", workBuckets, "kind")
 	m.jobs = histograms("imgopt_job_duration_seconds", "Time from a job's acceptance to its end.", workBuckets, "kind", "outcome")
 	m.joined = counters("imgopt_jobs_coalesced_total", "Calls that joined a job that was there already.", "kind")
@@ -116,6 +123,9 @@ func New(r prometheus.Registerer, b Build) (*Metrics, error) {
 		}
 	}
 
+	// A rate of something that was never there before shows nothing.
+	m.acceptErrors.WithLabelValues("public")
+	m.acceptErrors.WithLabelValues("admin")
 	m.durations = map[cache.State]prometheus.Observer{}
 	m.bytes = map[cache.State]prometheus.Counter{}
 	m.answered = map[answered]prometheus.Counter{}
@@ -152,6 +162,9 @@ func (m *Metrics) RequestDone(o handler.Outcome) {
 	if c, ok := m.answered[answered{o.Reason, o.State}]; ok {
 		c.Inc()
 	} else {
+		if o.Reason == handler.ReasonClientGone {
+			m.gone.Inc()
+		}
 		m.requests.WithLabelValues(statusClass(o.Status), m.reasons.bounded(o.Reason), cacheLabel(o.State)).Inc()
 	}
 	if d, ok := m.durations[o.State]; ok {

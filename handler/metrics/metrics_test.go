@@ -40,12 +40,29 @@ func everything(t *testing.T) (*prometheus.Registry, *Metrics) {
 	request(handler.Outcome{Status: 400, Reason: "url_missing", Bytes: 27})
 	request(handler.Outcome{Status: 503, Reason: "queue_full"})
 	request(handler.Outcome{Status: 999, Reason: ""})
+	request(handler.Outcome{Status: 499, Reason: handler.ReasonClientGone})
 	m.RequestStarted()
+	m.AcceptFailed("admin")
+	if err := m.WatchHTTP(&handler.Load{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.WatchMemory(
+		Pool{"sources", func() (int64, int64, int) { return 1, 2, 3 }},
+		Pool{"decode", func() (int64, int64, int) { return 4, 5, 6 }},
+		Pool{"responses", (&handler.Load{}).ResponseMemory},
+	); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.WatchFetch(func() int { return 7 }); err != nil {
+		t.Fatal(err)
+	}
 
 	m.PassedThrough(transform.Plan{Source: "image/gif"})
 	m.Revalidated("changed")
 	if err := m.WatchCodecs(func() CodecStats {
-		return CodecStats{Workers: 2, Busy: 1, Encoded: 3, Crashed: 1, Replaced: 2, Recycled: 1}
+		return CodecStats{
+			Workers: 4, Busy: 1, Encoded: 3, Crashed: 1, Replaced: 6, Recycled: 1, Stopped: 2, BusyTime: 1500 * time.Millisecond, WaitTime: time.Second,
+		}
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -57,6 +74,7 @@ func everything(t *testing.T) (*prometheus.Registry, *Metrics) {
 	m.Encoded(transform.Plan{Output: "image/avif;v=1"}, time.Second, 1000, 0, fmt.Errorf("encoding: %w", &transform.CodecError{TimedOut: true}))
 	m.Encoded(transform.Plan{Output: "text/x-what-a-client-likes"}, time.Second, 1000, 0, &transform.CodecError{})
 	m.Encoded(transform.Plan{Output: "image/png"}, time.Second, 1000, 0, &transform.CodecError{Crashed: true})
+	m.Encoded(transform.Plan{Output: "image/png"}, time.Second, 1000, 0, &transform.CodecError{Crashed: true, Poisoned: true})
 	m.Encoded(transform.Plan{Output: "image/png"}, time.Second, 1000, 0, context.Canceled)
 
 	m.Job(jobs.Event{Type: jobs.Queued})
@@ -69,10 +87,11 @@ func everything(t *testing.T) (*prometheus.Registry, *Metrics) {
 	m.Job(jobs.Event{Type: jobs.Finished, Kind: jobs.Prewarm, Outcome: jobs.OutcomeOK, Total: 2 * time.Second})
 
 	if err := m.WatchJobs(func(context.Context) (jobs.Stats, error) {
-		return jobs.Stats{InFlight: 1, InFlightBackground: 2, Capacity: 3, CapacityBackground: 4, EstimatedWait: 5 * time.Second, Queue: jobs.QueueStats{
-			Interactive: jobs.ClassStats{Queued: 6, Oldest: 7 * time.Second}, Background: jobs.ClassStats{Queued: 8, Oldest: 9 * time.Second},
-			Reclaimed: 10, Buried: 11, Corrupt: 12, StoreErrors: 13,
-		}}, nil
+		return jobs.Stats{InFlight: 1, InFlightBackground: 2, Capacity: 3, CapacityBackground: 4, EstimatedWait: 5 * time.Second,
+			Utilization: 0.5, SaturatedFor: 14 * time.Second, Abandoned: 15, Queue: jobs.QueueStats{
+				Interactive: jobs.ClassStats{Queued: 6, Oldest: 7 * time.Second}, Background: jobs.ClassStats{Queued: 8, Oldest: 9 * time.Second},
+				Reclaimed: 10, Buried: 11, Corrupt: 12, StoreErrors: 13,
+			}}, nil
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -170,12 +189,38 @@ func TestValues(t *testing.T) {
 		`imgopt_http_requests_total{cache="none",reason="url_missing",status="4xx"} 1`,
 		`imgopt_http_requests_total{cache="none",reason="queue_full",status="5xx"} 1`,
 		`imgopt_http_requests_total{cache="none",reason="none",status="5xx"} 1`,
+		`imgopt_http_requests_total{cache="none",reason="client_gone",status="4xx"} 1`,
+		`imgopt_http_clients_gone_total 1`,
+		`imgopt_http_waiting 0`,
+		`imgopt_http_connections 0`,
+		`imgopt_http_response_memory_bytes 0`,
+		`imgopt_http_responses_cut_total 0`,
+		`imgopt_listener_accept_errors_total{listener="public"} 0`,
+		`imgopt_listener_accept_errors_total{listener="admin"} 1`,
+		`imgopt_memory_bytes{pool="sources"} 1`,
+		`imgopt_memory_limit_bytes{pool="sources"} 2`,
+		`imgopt_memory_waiting{pool="sources"} 3`,
+		`imgopt_memory_bytes{pool="decode"} 4`,
+		`imgopt_memory_bytes{pool="responses"} 0`,
+		`imgopt_fetch_circuits_open 7`,
+		`imgopt_sources_poisoned_total 1`,
+		`imgopt_transform_fallbacks_total{reason="poisoned"} 1`,
+		`imgopt_codec_processes{state="all"} 4`,
+		`imgopt_codec_utilization 0.25`,
+		`imgopt_codec_busy_seconds_total 1.5`,
+		`imgopt_codec_wait_seconds_total 1`,
+		`imgopt_codec_replaced_total{reason="worn"} 1`,
+		`imgopt_codec_replaced_total{reason="stopped"} 2`,
+		`imgopt_codec_replaced_total{reason="lost"} 3`,
+		`imgopt_jobs_utilization 0.5`,
+		`imgopt_saturated_seconds 14`,
+		`imgopt_jobs_abandoned_total 15`,
 		`imgopt_http_requests_in_flight 1`,
 		`imgopt_http_requests_coalesced_total 1`,
 		`imgopt_http_response_bytes_total{cache="hit"} 150`,
 		`imgopt_http_response_bytes_total{cache="none"} 27`,
 		`imgopt_http_request_duration_seconds_bucket{cache="hit",le="0.0025"} 2`,
-		`imgopt_http_request_duration_seconds_count{cache="none"} 3`,
+		`imgopt_http_request_duration_seconds_count{cache="none"} 4`,
 		`imgopt_fetch_duration_seconds_count{outcome="ok"} 1`,
 		`imgopt_fetch_duration_seconds_count{outcome="not_modified"} 1`,
 		`imgopt_fetch_duration_seconds_count{outcome="error"} 1`,
@@ -281,6 +326,11 @@ func TestRegisteredTwice(t *testing.T) {
 	for _, tiers := range [][]Tier{{{"", func() cache.Stats { return cache.Stats{} }}}, {{"x", nil}}} {
 		if err := m.WatchCache(tiers...); err == nil {
 			t.Errorf("%+v: no error", tiers)
+		}
+	}
+	for _, pools := range [][]Pool{{{"", (&handler.Load{}).ResponseMemory}}, {{"x", nil}}} {
+		if err := m.WatchMemory(pools...); err == nil {
+			t.Errorf("%+v: no error", pools)
 		}
 	}
 }

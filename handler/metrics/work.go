@@ -44,6 +44,9 @@ func (m *Metrics) Encoded(plan transform.Plan, d time.Duration, in, out int, err
 	switch {
 	case errors.As(err, &codec):
 		outcome = "fallback"
+		if codec.Crashed && !codec.Poisoned {
+			m.poisoned.Inc()
+		}
 		m.fallbacks.WithLabelValues(fallbackReason(codec)).Inc()
 	case err != nil:
 		outcome = "error"
@@ -65,6 +68,8 @@ func (m *Metrics) Revalidated(outcome string) { m.revalidations.WithLabelValues(
 
 func fallbackReason(e *transform.CodecError) string {
 	switch {
+	case e.Poisoned:
+		return "poisoned"
 	case e.Crashed:
 		return "crashed"
 	case e.TimedOut:
@@ -113,6 +118,9 @@ func (m *Metrics) WatchJobs(stats func(context.Context) (jobs.Stats, error)) err
 	inFlight := prometheus.NewDesc("imgopt_jobs_in_flight", "Jobs being worked on by this process.", []string{"priority"}, nil)
 	slots := prometheus.NewDesc("imgopt_jobs_slots", "Jobs that this process can work on at once.", []string{"priority"}, nil)
 	wait := prometheus.NewDesc("imgopt_jobs_estimated_wait_seconds", "How long a job enqueued now would wait for a slot.", nil, nil)
+	utilization := prometheus.NewDesc("imgopt_jobs_utilization", "Share of the interactive slots in use over about ten seconds, 0 to 1.", nil, nil)
+	saturated := prometheus.NewDesc("imgopt_saturated_seconds", "For how long people's requests have been refused for want of capacity; 0 when they are not.", nil, nil)
+	abandoned := prometheus.NewDesc("imgopt_jobs_abandoned_total", "Jobs dropped before they began because nobody waited for them any more.", nil, nil)
 	reclaimed := prometheus.NewDesc("imgopt_jobs_reclaimed_total", "Jobs taken over from a process that died or lost its lease.", nil, nil)
 	buried := prometheus.NewDesc("imgopt_jobs_buried_total", "Dead letters.", nil, nil)
 	failures := prometheus.NewDesc("imgopt_jobs_store_errors_total", "Jobs that could not be stored, or stored ones that could not be read.", nil, nil)
@@ -126,6 +134,9 @@ func (m *Metrics) WatchJobs(stats func(context.Context) (jobs.Stats, error)) err
 		gauge(ch, slots, float64(s.Capacity), interactive)
 		gauge(ch, slots, float64(s.CapacityBackground), background)
 		gauge(ch, wait, seconds(s.EstimatedWait))
+		gauge(ch, utilization, s.Utilization)
+		gauge(ch, saturated, seconds(s.SaturatedFor))
+		count(ch, abandoned, s.Abandoned)
 		if err != nil {
 			return // zeros would be lies
 		}
@@ -137,7 +148,7 @@ func (m *Metrics) WatchJobs(stats func(context.Context) (jobs.Stats, error)) err
 		count(ch, reclaimed, q.Reclaimed)
 		count(ch, buried, q.Buried)
 		count(ch, failures, q.StoreErrors+q.Corrupt)
-	}, queued, oldest, inFlight, slots, wait, reclaimed, buried, failures)
+	}, queued, oldest, inFlight, slots, wait, utilization, saturated, abandoned, reclaimed, buried, failures)
 }
 
 // statsTimeout is how long reading metrics waits for the queue.
