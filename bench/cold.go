@@ -91,10 +91,12 @@ func runFloor(ctx context.Context, binary, photo string, c coldCase) (sample, er
 	return sample{Rate: m.Images / m.Wall, CPU: m.CPU / m.Images, Memory: m.RSS * int64(runtime.NumCPU())}, nil
 }
 
-func runCold(ctx context.Context, binary, photo string, c coldCase) (sample, error) {
+// runCold asks a fresh service for c.images variants; args are added to its command line.
+func runCold(ctx context.Context, binary, photo string, c coldCase, args ...string) (sample, error) {
 	// A query makes each request another variant of the same file.
-	srv, err := start(ctx, binary, "--origin", "file://"+filepath.Dir(photo), "--images.formats", "image/avif,image/webp",
-		"--images.localPatterns", `[{"pathname":"/**"}]`)
+	args = append([]string{"--origin", "file://" + filepath.Dir(photo), "--images.formats", "image/avif,image/webp",
+		"--images.localPatterns", `[{"pathname":"/**"}]`}, args...)
+	srv, err := start(ctx, binary, args...)
 	if err != nil {
 		return sample{}, err
 	}

@@ -1,5 +1,5 @@
 // Command bench measures imgopt as a whole: hits through the real listener with wrk, cold images against a bare loop
-// of the same pipeline. What is compared runs in alternation in one run; medians and ranges are printed, and written
+// of the same pipeline, codec processes against codecs in the service's own process. What is compared runs in alternation in one run; medians and ranges are printed, and written
 // to bench/results as JSON and Markdown. It starts everything itself; traffic goes to loopback only.
 package main
 
@@ -18,6 +18,7 @@ type settings struct {
 	rounds                     int
 	hitSeconds                 int
 	coldImages                 int
+	isolationRounds            int
 	only                       string
 }
 
@@ -30,7 +31,8 @@ func main() {
 	flag.IntVar(&s.rounds, "rounds", 3, "alternating rounds")
 	flag.IntVar(&s.hitSeconds, "hit-seconds", 8, "length of one wrk run")
 	flag.IntVar(&s.coldImages, "cold-images", 0, "images of one cold run (0: chosen by format and width)")
-	flag.StringVar(&s.only, "only", "", "hits or cold")
+	flag.IntVar(&s.isolationRounds, "isolation-rounds", 7, "alternating rounds of the isolation measurement, whose differences are small")
+	flag.StringVar(&s.only, "only", "", "cold, isolation or hits (default: all)")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -43,14 +45,15 @@ func main() {
 
 func run(ctx context.Context, s settings) error {
 	r := &report{Started: time.Now().UTC().Format(time.RFC3339), CPUs: runtime.NumCPU(), Go: runtime.Version(), Rounds: s.rounds}
-	if s.only != "hits" {
-		if err := cold(ctx, s, r); err != nil {
-			return fmt.Errorf("cold images: %w", err)
+	for _, part := range []struct {
+		name    string
+		measure func(context.Context, settings, *report) error
+	}{{"cold", cold}, {"isolation", isolation}, {"hits", hits}} {
+		if s.only != "" && s.only != part.name {
+			continue
 		}
-	}
-	if s.only != "cold" {
-		if err := hits(ctx, s, r); err != nil {
-			return fmt.Errorf("hits: %w", err)
+		if err := part.measure(ctx, s, r); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
 		}
 	}
 	return r.write(s.out)

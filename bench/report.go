@@ -26,6 +26,7 @@ type report struct {
 	CPUs, Rounds int
 	BytesPerHit  int64
 	Cold         []coldResult
+	Isolation    []isolationResult
 	Hits         []hitResult
 }
 
@@ -62,6 +63,16 @@ func (r *report) table() string {
 			fmt.Fprintf(&b, "| %s %d | %s | %s | %.2f | %s | %s | %.2f | %.0f MiB |\n", c.Format, c.Width,
 				spread(c.Imgopt, rate, "%.2f"), spread(c.Floor, rate, "%.2f"), ratio(c.Imgopt, c.Floor, rate),
 				spread(c.Imgopt, cpu, "%.4f"), spread(c.Floor, cpu, "%.4f"), ratio(c.Imgopt, c.Floor, cpu), median(c.Imgopt, memory))
+		}
+	}
+	if len(r.Isolation) > 0 {
+		fmt.Fprintf(&b, "\nThe same cold images with codecs in processes of their own and in the service's (`transform.isolation`), medians of %d alternating rounds:\n\n", len(r.Isolation[0].Process))
+		b.WriteString("| format, width | process, CPU s/image | none, CPU s/image | ratio of CPU | process, images/s | none, images/s |\n|---|---|---|---|---|---|\n")
+		for _, c := range r.Isolation {
+			rate := func(s sample) float64 { return s.Rate }
+			cpu := func(s sample) float64 { return s.CPU }
+			fmt.Fprintf(&b, "| %s %d | %s | %s | %.3f | %.2f | %.2f |\n", c.Format, c.Width,
+				spread(c.Process, cpu, "%.4f"), spread(c.None, cpu, "%.4f"), ratio(c.Process, c.None, cpu), median(c.Process, rate), median(c.None, rate))
 		}
 	}
 	if len(r.Hits) > 0 {

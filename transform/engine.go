@@ -60,6 +60,8 @@ type CodecError struct {
 	TimedOut bool
 	// Crashed is set when it ended the process it was decoded in, twice.
 	Crashed bool
+	// Poisoned is set, beside Crashed, when it did so some minutes ago and was not tried this time.
+	Poisoned bool
 }
 
 func (e *CodecError) Error() string {

@@ -20,7 +20,11 @@ import (
 // The test binary is its own codec process.
 func TestMain(m *testing.M) {
 	if os.Getenv(settingsEnv) != "" {
-		if err := Serve(); err != nil {
+		serve := Serve
+		if len(os.Args) > 1 && os.Args[1] == evilArgument {
+			serve = serveEvil
+		}
+		if err := serve(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

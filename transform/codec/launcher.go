@@ -52,15 +52,22 @@ func lowerPriority(by int) error {
 	return unix.Setpriority(unix.PRIO_PROCESS, 0, min(20-raw+by, 19))
 }
 
-// start runs startProcess on the launcher's thread.
+// start starts a process and waits until it is ready. Only the first part needs the launcher's thread, so that many
+// processes become ready at the same time.
 func (l *launcher) start(s *Settings) (p *process, err error) {
 	finished := make(chan struct{})
 	l.requests <- func() {
 		defer close(finished)
-		p, err = startProcess(s)
+		p, err = spawn(s)
 	}
 	<-finished
-	return p, err
+	if err != nil {
+		return nil, err
+	}
+	if err := p.awaitReady(); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // close ends the thread; processes that still run are killed by the kernel.

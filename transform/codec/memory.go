@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 
@@ -25,19 +26,26 @@ func newArea(name string, size int) (*area, error) {
 		return nil, fmt.Errorf("creating a memory area of %d bytes: %w", size, err)
 	}
 	a := &area{file: os.NewFile(uintptr(fd), name)}
-	if err := unix.Ftruncate(fd, int64(size)); err != nil {
+	if err := a.fix(size); err != nil {
 		a.close()
-		return nil, fmt.Errorf("sizing a memory area to %d bytes: %w", size, err)
-	}
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL); err != nil {
-		a.close()
-		return nil, fmt.Errorf("sealing a memory area: %w", err)
+		return nil, err
 	}
 	if err := a.open(size, unix.PROT_READ|unix.PROT_WRITE); err != nil {
 		a.close()
 		return nil, err
 	}
 	return a, nil
+}
+
+// fix gives the area its size, for good.
+func (a *area) fix(size int) error {
+	if err := a.file.Truncate(int64(size)); err != nil {
+		return fmt.Errorf("sizing a memory area to %d bytes: %w", size, err)
+	}
+	if _, err := unix.FcntlInt(a.file.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL); err != nil {
+		return fmt.Errorf("sealing a memory area: %w", err)
+	}
+	return nil
 }
 
 // inheritArea maps an area that the parent process passed as a descriptor.
@@ -76,4 +84,32 @@ func (a *area) close() {
 		a.data = nil
 	}
 	_ = a.file.Close()
+}
+
+// noteSize bounds what is kept of a process's standard error.
+const noteSize = 4 << 10
+
+// note is where a codec process writes its standard error: memory of a fixed size, so that a process that floods it
+// costs the service nothing, and what comes first, of which the rest follows, is what stays. Nobody has to drain it.
+type note struct{ area }
+
+func newNote() (*note, error) {
+	fd, err := unix.MemfdCreate("imgopt-stderr", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, fmt.Errorf("creating a codec's standard error: %w", err)
+	}
+	n := &note{area{file: os.NewFile(uintptr(fd), "imgopt-stderr")}}
+	if err := n.fix(noteSize); err != nil {
+		n.close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// String is what was written, in one line.
+func (n *note) String() string {
+	b := make([]byte, noteSize)
+	read, _ := n.file.ReadAt(b, 0)
+	text, _, _ := bytes.Cut(b[:read], []byte{0})
+	return oneLine(string(text))
 }

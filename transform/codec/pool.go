@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"imgopt/transform"
@@ -22,6 +21,7 @@ type Pool struct {
 	owners   sync.WaitGroup // replacements under way
 	poison   poison
 	stats    counters
+	oom      oomKills
 	closed   sync.Once
 
 	mu   sync.Mutex
@@ -57,15 +57,25 @@ func NewPool(s Settings) (*Pool, error) {
 		launcher: l,
 		idle:     make(chan *process, s.Options.Workers),
 		closing:  make(chan struct{}),
+		oom:      oomKills{path: "/proc/vmstat"},
 		live:     map[*process]struct{}{},
 	}
+	failed := make(chan error, s.Options.Workers)
 	for range s.Options.Workers {
-		proc, err := p.launch()
-		if err != nil {
-			_ = p.Close()
-			return nil, err
-		}
-		p.idle <- proc
+		p.owners.Go(func() {
+			proc, err := p.launch()
+			if err != nil {
+				failed <- err
+				return
+			}
+			p.idle <- proc
+		})
+	}
+	p.owners.Wait()
+	close(failed)
+	if err := <-failed; err != nil {
+		_ = p.Close()
+		return nil, err
 	}
 	return p, nil
 }
@@ -80,36 +90,29 @@ func (p *Pool) Restrictions() string {
 	return ""
 }
 
-// maxGone is how many processes may turn out to be dead before a job gives up.
-const maxGone = 16
-
 // Encode implements transform.Engine. A source whose process crashes is tried once more in another one; after the
-// second crash it is a *transform.CodecError, at once and for ten minutes.
+// second crash it is a *transform.CodecError, at once and for ten minutes. A process that was killed or stopped from
+// outside costs nothing but time.
 func (p *Pool) Encode(ctx context.Context, src []byte, spec transform.Spec) ([]byte, error) {
 	if len(src) == 0 {
 		return nil, &transform.CodecError{Message: "empty source"}
 	}
 	if p.poison.knows(src) {
 		p.stats.poisoned.Add(1)
-		return nil, &transform.CodecError{Message: "this source has crashed two codec processes"}
+		return nil, &transform.CodecError{Message: "this source has crashed two codec processes", Crashed: true, Poisoned: true}
 	}
-	var crash error
-	for crashes, gone := 0, 0; crashes < 2; {
+	var past attempts
+	for {
 		out, err := p.try(ctx, src, spec)
-		switch {
-		case errors.Is(err, errGone) && gone < maxGone: // it died idle: the next one, and no mark against the source
-			gone++
-		case errors.Is(err, errGone):
-			return nil, fmt.Errorf("no codec process stays alive: %w", err)
-		case errors.Is(err, errCrashed):
-			crash = err
-			crashes++
-		default:
+		again, err := past.judge(err)
+		if !again {
+			var codec *transform.CodecError
+			if errors.As(err, &codec) && codec.Crashed {
+				p.poison.add(src)
+			}
 			return out, err
 		}
 	}
-	p.poison.add(src)
-	return nil, &transform.CodecError{Message: crash.Error(), Crashed: true}
 }
 
 // try runs one job in one process.
@@ -122,44 +125,36 @@ func (p *Pool) try(ctx context.Context, src []byte, spec transform.Spec) ([]byte
 	p.stats.waiting.Add(1)
 	proc, err := p.acquire(ctx)
 	p.stats.waiting.Add(-1)
+	started := time.Now()
+	p.stats.waited.Add(int64(started.Sub(asked)))
 	if err != nil {
 		return nil, err
 	}
-	started := time.Now()
-	p.stats.busy.Add(1)
-	out, rep, err := proc.run(ctx, src, spec, p.settings.Options.Timeout)
-	p.stats.busy.Add(-1)
+	p.stats.begin(started)
+	out, rep, err := proc.run(ctx, src, spec, p.settings.Options.Timeout, &p.oom)
+	ended := time.Now()
+	p.stats.end(ended)
 	result := outcomeOf(err)
 	p.stats.count(result)
 	if p.settings.Observe != nil {
-		p.settings.Observe(Outcome{Output: spec.Output, Wait: started.Sub(asked), Wall: time.Since(started), CPU: rep.cpu, Result: result})
+		p.settings.Observe(Outcome{Output: spec.Output, Wait: started.Sub(asked), Wall: ended.Sub(started), CPU: rep.cpu, Result: result})
 	}
-	switch result {
-	case "crashed":
-		p.settings.Log.Warn("codec process ended in the middle of a job", "error", err)
-	case "gone":
-		p.settings.Log.Warn("codec process had ended while idle", "error", err)
+	if result == "crashed" || result == "gone" {
+		p.note(err)
 	}
 	p.release(proc)
+	if proc.doomed {
+		proc.awaitEnd(reapGrace) // whoever counts memory may take this job's to be free when Encode returns
+	}
 	return out, err
 }
 
-func outcomeOf(err error) string {
-	var codec *transform.CodecError
-	switch {
-	case err == nil:
-		return "ok"
-	case errors.Is(err, errGone):
-		return "gone"
-	case errors.Is(err, errCrashed):
-		return "crashed"
-	case errors.As(err, &codec) && codec.TimedOut:
-		return "timeout"
-	case errors.As(err, &codec):
-		return "failed"
-	default:
-		return "canceled"
+// note counts and logs a process that was lost.
+func (p *Pool) note(err error) {
+	if errors.Is(err, errStopped) {
+		p.stats.stopped.Add(1)
 	}
+	p.settings.Log.Warn("a codec process was lost", "error", err)
 }
 
 // enter counts a job in, unless the pool is closing.
@@ -175,14 +170,17 @@ func (p *Pool) enter() error {
 	}
 }
 
+// acquire waits for a process that is fit for a job. What is not is replaced.
 func (p *Pool) acquire(ctx context.Context) (*process, error) {
 	for {
 		select {
 		case proc := <-p.idle:
-			if !proc.dead() {
+			err := proc.check()
+			if err == nil {
 				return proc, nil
 			}
-			p.release(proc) // which replaces it
+			p.note(err)
+			p.release(proc)
 		case <-ctx.Done():
 			return nil, fmt.Errorf("waiting for a codec: %w", context.Cause(ctx))
 		case <-p.closing:
@@ -196,14 +194,15 @@ func (p *Pool) Alive() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for proc := range p.live {
-		if !proc.dead() {
+		if !proc.ended() {
 			return nil
 		}
 	}
 	return errors.New("no codec process is running")
 }
 
-// release gives a process back, or replaces it when it is dead or worn.
+// release gives a process back, or replaces it when it is dead or worn. The next one is started while the kernel is
+// still tearing down the last one's memory, which can take longer than the start.
 func (p *Pool) release(proc *process) {
 	if !proc.dead() && !proc.worn(&p.settings) {
 		p.idle <- proc
@@ -212,7 +211,10 @@ func (p *Pool) release(proc *process) {
 	if !proc.dead() {
 		p.stats.recycled.Add(1)
 	}
-	p.forget(proc)
+	p.mu.Lock()
+	delete(p.live, proc)
+	p.mu.Unlock()
+	p.owners.Go(proc.free)
 	p.owners.Go(p.replace)
 }
 
@@ -253,13 +255,6 @@ func (p *Pool) launch() (*process, error) {
 	return proc, nil
 }
 
-func (p *Pool) forget(proc *process) {
-	p.mu.Lock()
-	delete(p.live, proc)
-	p.mu.Unlock()
-	proc.free()
-}
-
 // Close waits for the jobs under way, then ends all processes.
 func (p *Pool) Close() error {
 	p.closed.Do(func() {
@@ -269,52 +264,13 @@ func (p *Pool) Close() error {
 		p.tries.Wait()  // from here on nobody holds a process
 		p.owners.Wait() // nor makes one
 		for proc := range p.live {
+			proc.kill()
+		}
+		for proc := range p.live {
 			proc.free()
 		}
 		clear(p.live)
 		p.launcher.close()
 	})
 	return nil
-}
-
-// Stats is a snapshot of a pool.
-type Stats struct {
-	// Workers is the number of processes, Busy how many are encoding, Waiting how many calls wait for one.
-	Workers, Busy, Waiting int64
-	// Encoded, Failed, TimedOut, Crashed and Canceled count tries by their end (a process that was gone before it got
-	// the job counts as canceled); Poisoned those refused untried.
-	Encoded, Failed, TimedOut, Crashed, Canceled, Poisoned uint64
-	// Replaced counts processes started after the first ones, Recycled those of them that replaced a worn one.
-	Replaced, Recycled uint64
-}
-
-type counters struct {
-	busy, waiting                                atomic.Int64
-	encoded, failed, timedOut, crashed, canceled atomic.Uint64
-	poisoned, replaced, recycled                 atomic.Uint64
-}
-
-func (c *counters) count(result string) {
-	switch result {
-	case "ok":
-		c.encoded.Add(1)
-	case "failed":
-		c.failed.Add(1)
-	case "timeout":
-		c.timedOut.Add(1)
-	case "crashed":
-		c.crashed.Add(1)
-	default:
-		c.canceled.Add(1)
-	}
-}
-
-// Stats returns what the pool is doing and has done.
-func (p *Pool) Stats() Stats {
-	return Stats{
-		Workers: int64(p.settings.Options.Workers), Busy: p.stats.busy.Load(), Waiting: p.stats.waiting.Load(),
-		Encoded: p.stats.encoded.Load(), Failed: p.stats.failed.Load(), TimedOut: p.stats.timedOut.Load(),
-		Crashed: p.stats.crashed.Load(), Canceled: p.stats.canceled.Load(), Poisoned: p.stats.poisoned.Load(),
-		Replaced: p.stats.replaced.Load(), Recycled: p.stats.recycled.Load(),
-	}
 }

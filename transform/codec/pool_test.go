@@ -6,8 +6,6 @@ import (
 	"errors"
 	"os"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -51,124 +49,6 @@ func (p *Pool) victims() []int {
 		pids = append(pids, proc.cmd.Process.Pid)
 	}
 	return pids
-}
-
-// Processes die by SIGKILL while hundreds of calls run: each call still gets its result, because a source that
-// killed one process is given another.
-func TestKilledProcessesCostNobodyTheAnswer(t *testing.T) {
-	p := pool(t, settings(t))
-	src := jpegOf(t, picture(600, 400))
-	spec := transform.Spec{Output: transform.WebP, Width: 256, Quality: 75}
-	want, err := p.Encode(t.Context(), src, spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stop := make(chan struct{})
-	var killer sync.WaitGroup
-	var kills int
-	killer.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(150 * time.Millisecond):
-				// One at a time: the chance that a call loses both of its tries stays small but is not nothing.
-				if pids := p.victims(); len(pids) > 0 && unix.Kill(pids[0], unix.SIGKILL) == nil {
-					kills++
-				}
-			}
-		}
-	})
-	var calls sync.WaitGroup
-	var lost atomic.Int32
-	for range 300 {
-		calls.Go(func() {
-			got, err := p.Encode(context.Background(), src, spec)
-			var codec *transform.CodecError
-			if errors.As(err, &codec) { // its two tries met two kills, or it came after such a one
-				lost.Add(1)
-			} else if err != nil || !bytes.Equal(got, want) {
-				t.Errorf("%d bytes, %v", len(got), err)
-			}
-		})
-	}
-	calls.Wait()
-	close(stop)
-	killer.Wait()
-	if kills < 5 {
-		t.Errorf("only %d kills: the test proved nothing", kills)
-	}
-	if s := p.Stats(); s.Crashed+s.Canceled == 0 || s.Replaced == 0 {
-		t.Errorf("no crash was seen: %+v", s)
-	}
-	t.Logf("%d kills, %d calls lost both tries, %+v", kills, lost.Load(), p.Stats())
-}
-
-func TestStoppedProcessIsKilledAtTheLimit(t *testing.T) {
-	s := settings(t)
-	s.Options.Workers = 1
-	s.Options.Timeout = 300 * time.Millisecond
-	p := pool(t, s)
-	src := jpegOf(t, picture(300, 200))
-	spec := transform.Spec{Output: transform.WebP, Width: 64, Quality: 75}
-	if err := unix.Kill(p.victims()[0], syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	started := time.Now()
-	_, err := p.Encode(t.Context(), src, spec)
-	var codec *transform.CodecError
-	if !errors.As(err, &codec) || !codec.TimedOut {
-		t.Fatalf("%v, want a time-out", err)
-	}
-	limit := s.Options.Timeout + slack
-	if took := time.Since(started); took < limit || took > limit+2*time.Second {
-		t.Errorf("killed after %s, the limit is %s", took, limit)
-	}
-	// The slot is back.
-	freed := time.Now()
-	if _, err := p.Encode(t.Context(), src, spec); err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("the next job was done %s after the kill", time.Since(freed))
-}
-
-// No image is known that crashes this libvips, so SIGKILL stands in for the bug: whoever works on the source dies.
-func TestASourceThatKillsTwiceIsRefused(t *testing.T) {
-	s := settings(t)
-	s.Options.Workers = 1
-	p := pool(t, s)
-	slow, good := pngOf(t, picture(3000, 2500)), jpegOf(t, picture(300, 200))
-	spec := transform.Spec{Output: transform.AVIF, Width: 1920, Quality: 75}
-	var killer sync.WaitGroup
-	ended := make(chan struct{})
-	killer.Go(func() {
-		for p.Stats().Crashed < 2 {
-			select {
-			case <-ended:
-				return
-			case <-time.After(4 * dying): // the encoding takes seconds
-			}
-			if pids := p.victims(); p.Stats().Busy > 0 && len(pids) > 0 {
-				_ = unix.Kill(pids[0], unix.SIGKILL)
-			}
-		}
-	})
-	_, err := p.Encode(t.Context(), slow, spec)
-	close(ended)
-	killer.Wait()
-	var codec *transform.CodecError
-	if !errors.As(err, &codec) || !codec.Crashed {
-		t.Fatalf("%v, want a codec error that says it crashed", err)
-	}
-	if _, err := p.Encode(t.Context(), slow, transform.Spec{Output: transform.JPEG, Width: 128, Quality: 75}); !errors.As(err, &codec) {
-		t.Errorf("another width of it: %v, want a codec error", err)
-	}
-	if st := p.Stats(); st.Crashed != 2 || st.Poisoned != 1 {
-		t.Errorf("it was tried a third time: %+v", st)
-	}
-	if _, err := p.Encode(t.Context(), good, spec); err != nil {
-		t.Errorf("another source after it: %v", err)
-	}
 }
 
 // Processes that die while nothing is asked of them are replaced, and nobody is blamed.

@@ -5,11 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"os/exec"
-	"strings"
 	"syscall"
 	"time"
 
@@ -18,98 +15,80 @@ import (
 	"imgopt/transform"
 )
 
-// readyWithin bounds the start of a process. It takes some 20 ms; a machine under full load gets time.
+// readyWithin bounds the start of a process. It takes some 30 ms; a machine under full load gets time.
 const readyWithin = 10 * time.Second
+
+// reapWithin bounds the wait for the end of a process that was killed. The kernel ends one at once unless it is stuck
+// in the kernel itself; then its memory is given up rather than the service.
+const reapWithin = 5 * time.Second
+
+// reapGrace is how long a job waits for the end of a process it has killed. The kernel takes back some 10 MB a
+// millisecond.
+const reapGrace = 100 * time.Millisecond
 
 // process is one codec process. It runs one job at a time; its owner calls its methods one after the other.
 type process struct {
-	cmd            *exec.Cmd
-	control        *net.UnixConn
-	source, result *area
-	stderr         *head
-	restrictions   string
-	gone           chan struct{} // closed when the process has ended and has been waited for
-	seq            uint64
-	jobs           int
-	firstRSS       int64
-	packet         [maxMessage]byte
+	*link
+	cmd          *exec.Cmd
+	stderr       *note
+	restrictions string
+	gone         chan struct{} // closed when the process has ended and has been waited for
+	doomed       bool          // it was killed, or is to be
+	jobs         int
+	firstRSS     int64
 }
 
-// errCrashed says that a process ended, or stopped making sense, in the middle of a job.
-var errCrashed = errors.New("codec process crashed")
-
-// errGone says that a process had ended before it got the job, which therefore is not to blame.
-var errGone = errors.New("codec process was gone")
-
-// A process that SIGKILL ends (the kernel short of memory, or somebody's hand) takes a job for a moment longer. What
-// ends within that moment by that signal had not begun.
-const (
-	dying          = 50 * time.Millisecond
-	killedByOthers = "signal: killed"
-)
-
-// pipeDelay is how long a dead process's standard error may stay open in somebody else's hands.
-const pipeDelay = time.Second
-
-// startProcess must be called on the launcher's thread: the new process inherits its scheduling priority, and is
-// killed by the kernel when that thread ends.
-func startProcess(s *Settings) (_ *process, err error) {
-	p := &process{stderr: &head{}}
+// spawn starts a process, which is not ready yet. It must be called on the launcher's thread: the new process inherits
+// its scheduling priority, and is killed by the kernel when that thread ends.
+func spawn(s *Settings) (_ *process, err error) {
+	p := &process{}
 	defer func() {
 		if err != nil {
 			p.free()
 		}
 	}()
-	if p.source, err = newArea("imgopt-source", s.MaxSource); err != nil {
-		return nil, err
-	}
-	if p.result, err = newArea("imgopt-result", s.MaxResult); err != nil {
-		return nil, err
-	}
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("creating a codec's socket: %w", err)
-	}
-	theirs := os.NewFile(uintptr(pair[1]), "codec-control")
-	ours := os.NewFile(uintptr(pair[0]), "codec")
-	conn, err := net.FileConn(ours)
-	_ = ours.Close()
-	if err != nil {
-		_ = theirs.Close()
-		return nil, fmt.Errorf("using a codec's socket: %w", err)
-	}
-	p.control = conn.(*net.UnixConn)
-
 	settings, err := json.Marshal(childSettings{Options: s.Options, MaxData: s.MaxData})
 	if err != nil {
-		_ = theirs.Close()
 		return nil, fmt.Errorf("writing a codec's settings: %w", err)
 	}
-	p.cmd = exec.Command(s.Command[0], s.Command[1:]...)
-	p.cmd.Args[0] = "imgopt"
-	p.cmd.Env = childEnv(string(settings))
-	p.cmd.Stderr = p.stderr
-	p.cmd.ExtraFiles = []*os.File{theirs, p.source.file, p.result.file}
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	p.cmd.WaitDelay = pipeDelay
-	err = p.cmd.Start()
+	if p.stderr, err = newNote(); err != nil {
+		return nil, err
+	}
+	l, theirs, err := newLink(s.MaxSource, s.MaxResult)
+	if err != nil {
+		return nil, err
+	}
+	p.link = l
+	cmd := exec.Command(s.Command[0], s.Command[1:]...)
+	cmd.Args[0] = "imgopt"
+	cmd.Env = childEnv(string(settings))
+	cmd.Stderr = p.stderr.file
+	cmd.ExtraFiles = []*os.File{theirs, p.source.file, p.result.file}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	err = cmd.Start()
 	_ = theirs.Close() // or the end of the process would not end the conversation
 	if err != nil {
-		p.cmd = nil
 		return nil, fmt.Errorf("starting a codec process: %w", err)
 	}
-	p.gone = make(chan struct{})
-	go func() { // ends with the process; kill waits for it
+	p.cmd, p.gone = cmd, make(chan struct{})
+	go func() { // ends with the process; free waits for it
 		defer close(p.gone)
-		_ = p.cmd.Wait() // a killed process is an error here; ProcessState tells
+		_ = cmd.Wait() // a killed process is an error here; ProcessState tells
 	}()
-	ready, err := p.read(time.Now().Add(readyWithin))
-	if err != nil || ready.status != replyReady {
-		p.kill()
-		return nil, fmt.Errorf("starting a codec process: it did not become ready (%w): %s", errors.Join(err, errCrashed), p.stderr)
+	return p, nil
+}
+
+// awaitReady waits until the process has restricted itself and takes jobs; where it does not, the process is freed.
+func (p *process) awaitReady() error {
+	ready, err := p.greeting(readyWithin)
+	if err != nil {
+		state, _ := p.ending(err)
+		err = fmt.Errorf("starting a codec process: it did not become ready (%s; %w): %s", state, err, p.stderr)
+		p.free()
+		return err
 	}
 	p.restrictions = ready.message
-	return p, nil
+	return nil
 }
 
 // childEnv is all that a codec process gets to see of the environment: nothing of the service's secrets, the
@@ -122,134 +101,142 @@ func childEnv(settings string) []string {
 	return env
 }
 
-// run encodes one image. After errCrashed or a time limit that this side had to enforce the process is dead.
-func (p *process) run(ctx context.Context, src []byte, spec transform.Spec, limit time.Duration) ([]byte, reply, error) {
+// run encodes one image. Its errors are a *transform.CodecError, the context's, or one of those in ending.go, after
+// which, as after a time limit that this side had to enforce, the process is doomed.
+func (p *process) run(ctx context.Context, src []byte, spec transform.Spec, limit time.Duration, oom *oomKills) ([]byte, reply, error) {
 	if len(src) > len(p.source.data) {
 		return nil, reply{}, &transform.CodecError{Message: fmt.Sprintf("source of %d bytes, at most %d", len(src), len(p.source.data))}
 	}
-	p.seq++
 	p.jobs++
-	copy(p.source.data, src)
-	defer p.source.trim(len(src))
-
-	interrupted := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(interrupted)
-		_ = p.control.SetReadDeadline(time.Unix(1, 0))
-	})
-	defer func() {
-		if !stop() {
-			<-interrupted // or it would move the deadline of the next job
-		}
-	}()
-	if err := ctx.Err(); err != nil {
-		return nil, reply{}, fmt.Errorf("encoding: %w", err)
+	handed, used, kills := time.Now(), p.cpu(), oom.recent()
+	enforced := limit
+	if limit > 0 {
+		enforced += slack
 	}
-	if _, err := p.control.Write(request{seq: p.seq, source: len(src), spec: spec}.append(p.packet[:0])); err != nil {
-		state := p.kill()
-		return nil, reply{}, fmt.Errorf("%w (%s; %w)", errGone, state, err)
-	}
-	handed := time.Now()
-	rep, err := p.readUnder(ctx, limit)
+	out, rep, err := p.ask(ctx, src, spec, enforced, p.watch)
+	wall, cpu := time.Since(handed), time.Duration(0)
 	switch {
-	case ctx.Err() != nil && err != nil:
+	case err == nil:
+		// A codec that was taken over may claim anything.
+		rep.cpu = min(max(rep.cpu, 0), 2*wall)
+	case errors.Is(err, errNotSent):
+		return nil, rep, p.goneNow(err)
+	case errors.Is(err, errBroken):
+		return nil, rep, p.lost(err, wall, kills, oom)
+	case errors.Is(err, errStopped):
 		p.kill()
-		return nil, rep, fmt.Errorf("encoding: %w", context.Cause(ctx))
-	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, rep, err
+	case errors.Is(err, errLimit):
+		cpu = p.cpu() - used
 		p.kill()
-		return nil, rep, &transform.CodecError{Message: "killed", TimedOut: true}
-	case err != nil && time.Since(handed) < dying && p.kill() == killedByOthers:
-		return nil, rep, fmt.Errorf("%w (%w)", errGone, err)
-	case err != nil:
-		return nil, rep, p.crashed(err)
-	case rep.seq != p.seq:
-		return nil, rep, p.crashed(fmt.Errorf("%w: answer %d to question %d", ErrProtocol, rep.seq, p.seq))
+		rep.status, rep.message = replyTimedOut, "killed"
+	default: // the context's
+		p.kill()
+		return nil, rep, err
 	}
 	switch rep.status {
 	case replyOK:
-		defer p.result.trim(rep.result)
-		out := make([]byte, rep.result)
-		copy(out, p.result.data)
 		return out, rep, nil
 	case replyTimedOut:
+		if !p.doomed {
+			cpu = p.cpu() - used
+		}
+		if stoodStill(cpu, wall) {
+			return nil, rep, fmt.Errorf("%w: %s of processor time in %s", errStarved, cpu, wall.Round(time.Millisecond))
+		}
 		return nil, rep, &transform.CodecError{Message: rep.message, TimedOut: true}
-	case replyCodecError, replyTooLarge:
-		return nil, rep, &transform.CodecError{Message: rep.message}
 	default:
-		return nil, rep, p.crashed(fmt.Errorf("%w: status %d", ErrProtocol, rep.status))
+		return nil, rep, &transform.CodecError{Message: rep.message}
 	}
 }
 
-// readUnder reads the reply within the limit, unless the context ends first (which moves the deadline).
-func (p *process) readUnder(ctx context.Context, limit time.Duration) (reply, error) {
-	deadline := time.Time{}
-	if limit > 0 {
-		deadline = time.Now().Add(limit + slack)
+// kill ends the process without waiting for the end.
+func (p *process) kill() {
+	p.doomed = true
+	if p.cmd != nil {
+		_ = p.cmd.Process.Kill() // fails where it has ended by itself
 	}
-	if err := p.control.SetReadDeadline(deadline); err != nil {
-		return reply{}, err
-	}
-	if ctx.Err() != nil { // it may have ended before the deadline was set, which then undid its work
-		_ = p.control.SetReadDeadline(time.Unix(1, 0))
-	}
-	return p.receive()
 }
 
-func (p *process) read(deadline time.Time) (reply, error) {
-	if err := p.control.SetReadDeadline(deadline); err != nil {
-		return reply{}, err
+// awaitEnd waits for the end of a process, but not for ever.
+func (p *process) awaitEnd(limit time.Duration) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-p.gone:
+		return true
+	case <-timer.C:
+		return false
 	}
-	return p.receive()
-}
-
-func (p *process) receive() (reply, error) {
-	n, err := p.control.Read(p.packet[:])
-	if err != nil {
-		return reply{}, err
-	}
-	if n == 0 {
-		return reply{}, io.EOF
-	}
-	return parseReply(p.packet[:n], len(p.result.data))
-}
-
-// crashed kills what is left of the process and describes its end.
-func (p *process) crashed(cause error) error {
-	state := p.kill()
-	return fmt.Errorf("%w (%s; %w): %s", errCrashed, state, cause, p.stderr)
-}
-
-// kill ends the process, waits for it and says how it ended. The areas stay usable until free.
-func (p *process) kill() string {
-	if p.gone == nil {
-		return "not running"
-	}
-	_ = p.cmd.Process.Kill() // fails where it has ended by itself
-	<-p.gone
-	return p.cmd.ProcessState.String()
 }
 
 // free ends the process and gives everything back.
 func (p *process) free() {
 	p.kill()
-	if p.control != nil {
-		_ = p.control.Close()
+	if p.gone != nil && !p.awaitEnd(reapWithin) {
+		return // its memory is still its own
 	}
-	for _, a := range []*area{p.source, p.result} {
-		if a != nil {
-			a.close()
-		}
+	if p.link != nil {
+		p.link.close()
+	}
+	if p.stderr != nil {
+		p.stderr.close()
 	}
 }
 
-// dead reports whether the process has ended.
-func (p *process) dead() bool {
+// ended reports whether the process has ended. Anybody may ask.
+func (p *process) ended() bool {
 	select {
 	case <-p.gone:
 		return true
 	default:
 		return false
 	}
+}
+
+// dead reports whether the process has ended, or is going to.
+func (p *process) dead() bool { return p.doomed || p.ended() }
+
+// check reports why a process cannot be given a job: it has ended, it is stopped, it speaks without being asked.
+func (p *process) check() error {
+	switch {
+	case p.dead():
+		return p.goneNow(nil)
+	case p.stopped():
+		p.kill()
+		return errStopped
+	case !p.quiet():
+		return p.goneNow(errUnasked)
+	}
+	return nil
+}
+
+// watch is check for a process that works.
+func (p *process) watch() error {
+	switch {
+	case p.dead():
+		return errBroken // somebody else holds its socket open
+	case p.stopped():
+		return errStopped
+	}
+	return nil
+}
+
+// stopped reports whether a signal has stopped the process (SIGSTOP and its like). It costs one system call.
+func (p *process) stopped() bool {
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, p.cmd.Process.Pid, &info, unix.WSTOPPED|unix.WNOHANG|unix.WNOWAIT, nil)
+	return err == nil && info.Signo == int32(unix.SIGCHLD)
+}
+
+// cpu is the processor time that the process has used; 0 when it has ended. The clock's number is what
+// clock_getcpuclockid(3) makes of a process id.
+func (p *process) cpu() time.Duration {
+	var t unix.Timespec
+	if unix.ClockGettime(int32(^p.cmd.Process.Pid)<<3|2, &t) != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
 }
 
 // worn reports whether the process has done enough jobs, or grown enough, to be replaced.
@@ -278,19 +265,4 @@ func residentMemory(pid int) int64 {
 		return 0
 	}
 	return (resident - shared) * int64(os.Getpagesize())
-}
-
-// head keeps the first bytes a process wrote to standard error: what comes after a first complaint follows from it.
-// It is written by one goroutine of os/exec, which has ended when Wait returns, and read only after that.
-type head struct{ b []byte }
-
-const headSize = 1024
-
-func (h *head) Write(b []byte) (int, error) {
-	h.b = append(h.b, b[:min(len(b), headSize-len(h.b))]...)
-	return len(b), nil
-}
-
-func (h *head) String() string {
-	return strings.Join(strings.Fields(strings.ToValidUTF8(string(h.b), "?")), " ")
 }

@@ -1,0 +1,166 @@
+//go:build !race
+
+// The race detector's own memory would be measured.
+
+package codec
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"image"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"imgopt/transform"
+	"imgopt/transform/libvips"
+)
+
+// With -estimate.full every way to store a picture is measured in several sizes, targets and formats (an hour, and
+// up to 1 GB), and the corpus with what is heavy in it; without, a few of each.
+var estimateFull = flag.Bool("estimate.full", false, "measure everything that transform.Estimate's factors come from")
+
+// statusBytes is a field of /proc/PID/status that is in kB, in bytes.
+func statusBytes(t testing.TB, pid int, name string) int64 {
+	t.Helper()
+	n, err := strconv.ParseInt(strings.Fields(field(t, procFile(t, pid, "status"), name))[0], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n << 10
+}
+
+// realPeak is by how much the resident memory of a fresh process grows over one encoding, at its peak: shared areas
+// included, code that the small image before it has brought in left out.
+func realPeak(t testing.TB, p *Pool, small, src []byte, spec transform.Spec) int64 {
+	t.Helper()
+	proc, err := p.launcher.start(&p.settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer proc.free()
+	tiny := spec
+	tiny.Width = 64
+	_, _, _ = proc.run(t.Context(), small, tiny, 0, &p.oom) // broken sources may come without a small one
+	pid := proc.cmd.Process.Pid
+	const resetPeak = "5"
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte(resetPeak), 0); err != nil {
+		t.Fatal(err)
+	}
+	before := statusBytes(t, pid, "VmRSS:")
+	_, _, _ = proc.run(t.Context(), src, spec, 0, &p.oom) // what fails costs memory, too
+	return statusBytes(t, pid, "VmHWM:") - before
+}
+
+// compareEstimate checks one estimate: not under the real peak (by more than a fifth), and not absurdly over it.
+func compareEstimate(t *testing.T, p *Pool, name string, small, src []byte, media string, spec transform.Spec) {
+	t.Helper()
+	const (
+		// What is over the real peak: the factors are those of noise, a photograph takes a third.
+		absurd = 6
+		// Below that the base counts most.
+		little = 48 << 20
+	)
+	cost := transform.Estimate(src, media, spec)
+	estimate := cost.Under(p.settings.Options.MaxInputPixels)
+	peak := realPeak(t, p, small, src, spec)
+	line := fmt.Sprintf("%-32s %5d × %5d, %5.1f MB, to %s %d: %6.1f MB, estimated %6.1f MB (%.2f)", name, cost.Width, cost.Height,
+		float64(len(src))/1e6, spec.Output, spec.Width, float64(peak)/1e6, float64(estimate)/1e6, float64(estimate)/float64(peak))
+	if *estimateFull {
+		t.Log(line)
+	}
+	if estimate < peak*8/10 || estimate > max(little, absurd*peak) {
+		t.Errorf("not near: %s", line)
+	}
+}
+
+func measuringPool(t *testing.T) *Pool {
+	s := patient(t)
+	s.MaxSource, s.MaxResult = 512<<20, 256<<20
+	if err := libvips.Start(); err != nil { // here, to make the sources
+		t.Fatal(err)
+	}
+	return pool(t, s)
+}
+
+// transform.Estimate against the memory that a codec really takes.
+func TestEstimateCoversTheRealPeak(t *testing.T) {
+	p := measuringPool(t)
+	type size struct {
+		width, height int
+		draw          func(width, height int) *image.NRGBA
+	}
+	sizes := []size{{1500, 1000, noise}}
+	widths := []int{1920}
+	outputs := []string{transform.WebP}
+	if *estimateFull {
+		sizes = []size{{1500, 1000, noise}, {3000, 2000, photo}, {3000, 2000, noise}, {3000, 2000, seeThrough}, {6000, 4000, photo}, {500, 12000, photo}, {12000, 500, photo}}
+		widths = []int{64, 640, 1920, 3840}
+		outputs = []string{transform.WebP, transform.JPEG, transform.PNG, transform.AVIF, ""}
+	}
+	for _, v := range variants {
+		if !*estimateFull && !v.quick {
+			continue
+		}
+		t.Run(v.name, func(t *testing.T) {
+			small := v.make(t, photo(96, 64))
+			for _, s := range sizes {
+				src := v.make(t, s.draw(s.width, s.height))
+				media, err := transform.Detect(src)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, width := range widths {
+					for _, output := range outputs {
+						compareEstimate(t, p, v.name, small, src, media, transform.Spec{Output: output, Width: width, Quality: 75})
+					}
+				}
+			}
+		})
+	}
+	t.Run("outputs", func(t *testing.T) {
+		src := variants[0].make(t, noise(1500, 1000))
+		for output, width := range map[string]int{transform.JPEG: 1920, transform.PNG: 384, transform.AVIF: 1080} {
+			compareEstimate(t, p, variants[0].name, src[:100], src, transform.JPEG, transform.Spec{Output: output, Width: width, Quality: 75})
+		}
+	})
+}
+
+// No file of the corpus, bombs and broken ones included, takes more than its estimate.
+func TestEstimateCoversTheCorpus(t *testing.T) {
+	const corpus = "../../testdata/images"
+	p := measuringPool(t)
+	b, err := os.ReadFile(filepath.Join(corpus, "cases.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []struct {
+		Name, File, Group string
+		Heavy             bool
+	}
+	if err := json.Unmarshal(b, &cases); err != nil {
+		t.Fatal(err)
+	}
+	compared := 0
+	for _, c := range cases {
+		if !*estimateFull && (c.Heavy || !strings.HasPrefix(c.Name, "bomb")) {
+			continue
+		}
+		src, err := os.ReadFile(filepath.Join(corpus, c.File))
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := transform.Decide(src, transform.WebP, false)
+		if err != nil || plan.Passthrough {
+			continue
+		}
+		compared++
+		compareEstimate(t, p, c.Name, src[:min(100, len(src))], src, plan.Source, transform.Spec{Output: transform.WebP, Width: 640, Quality: 75})
+	}
+	if compared < 10 {
+		t.Errorf("only %d files compared", compared)
+	}
+}
