@@ -8,6 +8,7 @@ VIPS ?= pinned
 PORT ?= 3000
 ADMIN_PORT ?= 9090
 FUZZTIME ?= 60s
+SOAK ?= 20m
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 GO := . scripts/env && go
@@ -34,7 +35,7 @@ run: build ## build and start the service with testdata/images as its origin, an
 test: build ## install what the tests need and run them all, the differential test against Next.js included
 	@scripts/test-deps
 	@$(GO) test -count=1 ./...
-	@$(MAKE) --no-print-directory e2e
+	@$(MAKE) --no-print-directory e2e stress
 
 .PHONY: unit
 unit: deps ## only the tests that need no other program
@@ -49,6 +50,15 @@ e2e: build ## the same requests to the real Next.js and to imgopt: everything mu
 	@scripts/test-deps
 	@e2e/setup
 	@$(GO) test -tags e2e -count=1 -timeout 20m ./e2e/...
+
+.PHONY: stress
+stress: build ## hostile images, origins and clients, killed codecs, overload: nothing may hurt the service
+	@scripts/test-deps
+	@$(GO) test -tags e2e -count=1 -timeout 20m -skip TestSoak ./stress/...
+
+.PHONY: soak
+soak: build ## an endurance run of SOAK (default 20m): memory, goroutines and descriptors stay flat
+	@export SOAK=$(SOAK); $(GO) test -tags e2e -count=1 -timeout 0 -v -run TestSoak ./stress/...
 
 .PHONY: lint
 lint: deps ## gofmt, go vet, staticcheck, shell syntax, things that must not be in the repository

@@ -43,7 +43,7 @@ func (b *Budget) Reserve(p Priority) *Reservation { return &Reservation{budget: 
 func (r *Reservation) Resize(ctx context.Context, bytes int64) error {
 	b := r.budget
 	b.mu.Lock()
-	if bytes <= r.held {
+	if bytes <= r.held || b.overdrawn == r { // which waits for nobody, or all would wait for it
 		b.set(r, bytes)
 		b.serve()
 		b.mu.Unlock()
@@ -141,9 +141,6 @@ func (b *Budget) serve() {
 // alone exceeds the limit would never fit.
 func (b *Budget) admit(c *claim) bool {
 	if b.limit == 0 || b.used+c.bytes-c.by.held <= b.limit {
-		return true
-	}
-	if b.overdrawn == c.by {
 		return true
 	}
 	if b.overdrawn == nil && (c.by.held > 0 || c.bytes > b.limit) {

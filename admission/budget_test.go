@@ -174,6 +174,35 @@ func TestBudgetWaiterLeaves(t *testing.T) {
 	})
 }
 
+// TestBudgetNeverStops lets many grow in small steps without ever giving up. If they waited for each other, the test
+// would end as a deadlock.
+func TestBudgetNeverStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := admission.NewBudget(1000)
+		var wg sync.WaitGroup
+		for i := range 100 {
+			rnd := rand.New(rand.NewPCG(3, uint64(i)))
+			wg.Go(func() {
+				for range 20 {
+					r := b.Reserve(admission.Priority(i % 2))
+					for held, most := int64(0), rnd.Int64N(1500); held < most; {
+						held += 1 + rnd.Int64N(200)
+						if err := r.Resize(t.Context(), held); err != nil {
+							t.Error(err)
+						}
+						time.Sleep(time.Duration(rnd.IntN(20)) * time.Millisecond)
+					}
+					r.Release()
+				}
+			})
+		}
+		wg.Wait()
+		if s := b.Stats(); s.Used != 0 || s.Waiting != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
 // TestBudgetHolds lets many take, grow, leave and give back in a random order: the limit holds but for one, all end.
 func TestBudgetHolds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"strconv"
@@ -14,6 +15,8 @@ var checks = map[string]func(string) string{
 	"adminListen": func(s string) string { return unless(s == "", checkListen(s)) },
 	"basePath":    checkBasePath,
 	"origin":      checkOrigin,
+
+	"fetch.allowCIDRs": checkCIDR,
 }
 
 func unless(fine bool, problem string) string {
@@ -61,6 +64,20 @@ func checkOrigin(s string) string {
 	return want
 }
 
+// checkCIDR refuses addresses with bits outside their range too: they are a slip of some kind.
+func checkCIDR(s string) string {
+	p, err := netip.ParsePrefix(s)
+	switch {
+	case err != nil:
+		return "must be a CIDR range, such as 10.1.0.0/16 or fd00:1::/32"
+	case p != p.Masked():
+		return "must be a CIDR range without bits outside of it: " + p.Masked().String()
+	case p.Addr().Is4In6():
+		return "must be given as IPv4, without ::ffff:"
+	}
+	return ""
+}
+
 // combinations finds values that are fine alone but not together.
 func combinations(c *Config, p *Provenance) (errs Errors) {
 	add := func(path, value, problem string) {
@@ -84,6 +101,9 @@ func combinations(c *Config, p *Provenance) (errs Errors) {
 		add("storage.path", quote(c.Storage.Path), "must be empty unless storage.type is filesystem; "+said("storage.type", c.Storage.Type))
 	case c.Storage.Path != "" && filepath.Clean(c.Storage.Path) == filepath.Clean(c.Cache.Disk.Path):
 		add("storage.path", quote(c.Storage.Path), "must be another directory than "+said("cache.disk.path", c.Cache.Disk.Path))
+	}
+	if c.ShutdownDelay > c.ShutdownTimeout {
+		add("shutdownDelay", quote(c.ShutdownDelay.String()), "must not be longer than "+said("shutdownTimeout", c.ShutdownTimeout.String()))
 	}
 	if c.Cache.Disk.Max > 0 && c.Cache.Disk.Path == "" {
 		add("cache.disk.max", quote(c.Cache.Disk.Max.String()), "needs cache.disk.path, the directory of the disk cache")

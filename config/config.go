@@ -32,12 +32,19 @@ type Config struct {
 	// Grace period after SIGTERM for finishing the requests and jobs that are under way.
 	ShutdownTimeout time.Duration `key:"shutdownTimeout" default:"25s" min:"0s" max:"1h"`
 	// Connections open at once on the public listener; more are answered with 503. A resting connection takes about 36 KiB.
-	MaxConnections int       `key:"maxConnections" default:"4096" min:"1" max:"1000000"`
-	Fetch          Fetch     `key:"fetch"`
-	Transform      Transform `key:"transform"`
-	Cache          Cache     `key:"cache"`
-	Storage        Storage   `key:"storage"`
-	Log            Log       `key:"log"`
+	MaxConnections int `key:"maxConnections" default:"4096" min:"1" max:"1000000"`
+	// Time between the moment `/readyz` says that the process stops and the moment it stops accepting connections, for load balancers that learn it late. A part of the grace period.
+	ShutdownDelay time.Duration `key:"shutdownDelay" default:"0s" min:"0s" max:"1h"`
+	// `/readyz` fails once new images have been refused for that long, so that a load balancer asks other replicas; hits are served all the while. 0 never fails for that reason, which is better where all replicas share the same load.
+	SaturatedAfter time.Duration `key:"saturatedAfter" default:"30s" min:"0s" max:"1h"`
+	// Serve a page on the admin listener on which images can be tried.
+	Demo      bool      `key:"demo" default:"true"`
+	Fetch     Fetch     `key:"fetch"`
+	Transform Transform `key:"transform"`
+	Responses Responses `key:"responses"`
+	Cache     Cache     `key:"cache"`
+	Storage   Storage   `key:"storage"`
+	Log       Log       `key:"log"`
 
 	// Next is what is known about the build in NextDir. It is not a key.
 	Next NextBuild
@@ -91,6 +98,31 @@ type Fetch struct {
 	RetryBudget float64 `key:"retryBudget" default:"0.2" min:"0" max:"1"`
 	// Connections open at once to one host; 0 sets no limit.
 	MaxConnsPerHost int `key:"maxConnsPerHost" default:"64" min:"0" max:"65535"`
+	// Memory for sources that are being fetched or encoded, and for their results; whatever needs more waits. It may be exceeded by one source. 0 is a share of the memory the process may use, at most 512MiB.
+	MemoryLimit ByteSize `key:"memoryLimit" default:"0" min:"0"`
+	// Share of the jobs under way that one host may have, so that a slow one does not hold up the others; 1 sets no limit.
+	HostShare float64 `key:"hostShare" default:"0.75" min:"0.01" max:"1"`
+	Breaker   Breaker `key:"breaker"`
+	// Non-public addresses that absolute urls may reach all the same, as CIDR ranges such as `10.1.0.0/16`. `images.dangerouslyAllowLocalIP` allows them all.
+	AllowCIDRs []string `key:"allowCIDRs" items:"0..100"`
+	// Follow a redirect only to a url that `images.remotePatterns` or `images.domains` allow. Next.js follows any, and many image hosts redirect to their CDN.
+	StrictRedirects bool `key:"strictRedirects" default:"false"`
+	// Headers for the requests to some hosts, for example to authenticate: a list of `{origin: https://host, headers: {Name: value}}`. Never sent to another host, logged or shown.
+	Headers []OriginHeaders `key:"headers" items:"0..50"`
+}
+
+// Breaker configures when a host that does not answer is left alone.
+type Breaker struct {
+	// Failures to connect and time-outs in a row after which a host is not asked for a while; 0 is never. Any answer ends the row.
+	Failures int `key:"failures" default:"10" min:"0" max:"1000000"`
+	// How long it is not asked.
+	OpenFor time.Duration `key:"openFor" default:"5s" min:"1ms" max:"1h"`
+}
+
+// Responses configures the sending of images.
+type Responses struct {
+	// Memory for images that are being sent to clients, which slow clients hold; a further image is refused with 503. At least one image is always sent. 0 is a share of the memory the process may use, at most 512MiB.
+	MemoryLimit ByteSize `key:"memoryLimit" default:"0" min:"0"`
 }
 
 // Transform configures decoding, resizing and encoding.
@@ -111,7 +143,9 @@ type Transform struct {
 	Nice int `key:"nice" default:"10" min:"0" max:"19"`
 	// Jobs after which a codec process is replaced; 0 is never.
 	MaxJobs int `key:"maxJobs" default:"10000" min:"0" max:"1000000000"`
-	// Memory that one codec process may allocate; an image that needs more is passed on unchanged. 0 is 2GiB, or a share of what the container may use if that is less.
+	// Memory that the images being decoded and encoded may take together, estimated from their headers; an image for which there is no room waits. One alone is always let in. 0 is a share of the memory the process may use.
+	MemoryLimit ByteSize `key:"memoryLimit" default:"0" min:"0"`
+	// Memory that one codec process may allocate; an image that needs more is passed on unchanged. 0 is 2GiB, or `transform.memoryLimit` if that is less.
 	MaxMemory ByteSize `key:"maxMemory" default:"0" min:"0"`
 	// A codec process whose memory has grown by more than that since its first job is replaced; 0 is never.
 	MaxGrowth ByteSize `key:"maxGrowth" default:"256MiB" min:"0"`
@@ -127,7 +161,7 @@ const (
 
 // Cache configures where optimized images are kept.
 type Cache struct {
-	// Memory for optimized images; 0 turns the memory cache off.
+	// Memory for optimized images; 0 turns the memory cache off. In a container the default is at most a sixth of its memory.
 	Memory ByteSize  `key:"memory" default:"256MiB" min:"0"`
 	Disk   DiskCache `key:"disk"`
 }
@@ -175,6 +209,14 @@ type RemotePattern struct {
 	// how images-manifest.json gives them.
 	HostnameRegexp string `json:"hostnameRegexp,omitempty"`
 	PathnameRegexp string `json:"pathnameRegexp,omitempty"`
+}
+
+// OriginHeaders is one element of fetch.headers.
+type OriginHeaders struct {
+	// Origin is http or https, a host and maybe a port.
+	Origin string `json:"origin"`
+	// Headers are names and values.
+	Headers map[string]string `json:"headers"`
 }
 
 // LocalPattern is one element of images.localPatterns, with the same conventions as RemotePattern

@@ -84,6 +84,8 @@ func (d *decoder) value(k *key, n *yaml.Node) any {
 		return items(d, k, n, d.remotePattern)
 	case locals:
 		return items(d, k, n, d.localPattern)
+	case headers:
+		return items(d, k, n, d.originHeaders)
 	case text:
 		return d.text(k, k.path, n)
 	case boolean:
@@ -235,7 +237,7 @@ func (d *decoder) textNode(k *key, s string) (*yaml.Node, bool) {
 		return nil, false
 	case k.list() && trimmed == "":
 		return &yaml.Node{Kind: yaml.SequenceNode}, true
-	case k.list() && (k.kind == remotes || k.kind == locals || strings.HasPrefix(trimmed, "[")):
+	case k.list() && (k.kind >= remotes || strings.HasPrefix(trimmed, "[")):
 		n, err := parseYAML([]byte(s))
 		if err != nil || n == nil {
 			d.fail(str, k.path, "must be %s, written as JSON", k.allowed())

@@ -24,6 +24,7 @@ const (
 	texts
 	remotes
 	locals
+	headers
 )
 
 // key is one setting, derived from a field of Config.
@@ -135,6 +136,8 @@ func kindOf(t reflect.Type) (kind, bool) {
 		return remotes, true
 	case reflect.TypeFor[[]LocalPattern]():
 		return locals, true
+	case reflect.TypeFor[[]OriginHeaders]():
+		return headers, true
 	}
 	return 0, false
 }
@@ -150,10 +153,11 @@ const envPrefix = "IMGOPT_"
 
 var (
 	lowerUpper = regexp.MustCompile(`([a-z0-9])([A-Z])`)
-	upperLower = regexp.MustCompile(`([A-Z])([A-Z][a-z])`)
+	upperLower = regexp.MustCompile(`([A-Z])([A-Z](?:[a-rt-z]|s[a-z]))`) // CIDRs is one word
 )
 
-// envName returns the variable of a key: images.dangerouslyAllowSVG → IMGOPT_IMAGES_DANGEROUSLY_ALLOW_SVG.
+// envName returns the variable of a key: images.dangerouslyAllowSVG → IMGOPT_IMAGES_DANGEROUSLY_ALLOW_SVG,
+// fetch.allowCIDRs → IMGOPT_FETCH_ALLOW_CIDRS.
 func envName(path string) string {
 	s := lowerUpper.ReplaceAllString(path, "${1}_$2")
 	s = upperLower.ReplaceAllString(s, "${1}_$2")
@@ -199,6 +203,8 @@ func (k *key) allowed() string {
 		return "a list of patterns {protocol, hostname, port, pathname, search}"
 	case locals:
 		return "a list of patterns {pathname, search}"
+	case headers:
+		return "a list" + items + " {origin, headers: {name: value}}"
 	}
 	if k.enum != nil {
 		return oneOf(k.enum)
@@ -236,7 +242,7 @@ type FlagInfo struct {
 func Flags() []FlagInfo {
 	types := map[kind]string{
 		text: "string", boolean: "bool", integer: "int", float: "number", duration: "duration", size: "size",
-		integers: "list", texts: "list", remotes: "patterns", locals: "patterns",
+		integers: "list", texts: "list", remotes: "patterns", locals: "patterns", headers: "list",
 	}
 	var out []FlagInfo
 	for _, k := range keys().keys {

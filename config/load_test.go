@@ -25,7 +25,11 @@ func TestDefaults(t *testing.T) {
 			ContentDispositionType: "attachment", Loader: "default",
 		},
 		Timeout: 30 * time.Second, MaxAttempts: 3, ShutdownTimeout: 25 * time.Second, MaxConnections: 4096,
-		Fetch: Fetch{Timeout: 7 * time.Second, RetryBudget: 0.2, MaxConnsPerHost: 64},
+		SaturatedAfter: 30 * time.Second, Demo: true,
+		Fetch: Fetch{
+			Timeout: 7 * time.Second, RetryBudget: 0.2, MaxConnsPerHost: 64, HostShare: 0.75, AllowCIDRs: []string{}, Headers: []OriginHeaders{},
+			Breaker: Breaker{Failures: 10, OpenFor: 5 * time.Second},
+		},
 		Transform: Transform{
 			Queue: 512, Timeout: 7 * time.Second, MaxInputPixels: 268402689, Mozjpeg: true,
 			Isolation: IsolationProcess, Nice: 10, MaxJobs: 10000, MaxGrowth: 256 << 20,

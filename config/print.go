@@ -57,7 +57,7 @@ func printSection(b *strings.Builder, section, indent string, c *Config, p *Prov
 			continue
 		}
 		patterns, _ := v.([]any)
-		if k.kind != remotes && k.kind != locals {
+		if k.kind < remotes {
 			patterns = nil
 		}
 		if len(patterns) > 0 {
@@ -105,6 +105,9 @@ func shown(c *Config, k *key) any {
 		list[i] = v.Index(i).Interface()
 		if s, ok := list[i].(string); ok && k.path == "origin" {
 			list[i] = redactURL(s)
+		}
+		if h, ok := list[i].(OriginHeaders); ok {
+			list[i] = h.redacted()
 		}
 	}
 	return list

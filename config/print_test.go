@@ -55,6 +55,14 @@ func TestPrintRoundTrip(t *testing.T) {
 		if err := json.Unmarshal([]byte(asJSON.String()), &parts); err != nil {
 			t.Fatal(err)
 		}
+		if name == "key fetch.headers" { // which has a secret, so that the output cannot be read back
+			for _, out := range []string{text.String(), asJSON.String()} {
+				if strings.Contains(out, "s3cret") || !strings.Contains(out, "Authorization") || !strings.Contains(out, "redacted") {
+					t.Errorf("%s: %s", name, out)
+				}
+			}
+			continue
+		}
 		for form, content := range map[string]string{"YAML": text.String(), "JSON": string(parts.Config)} {
 			got, _, err := Load(Sources{File: writeFile(t, content)})
 			if err != nil || !reflect.DeepEqual(got, want) {

@@ -25,6 +25,8 @@ var samples = map[string]string{
 	"images.contentSecurityPolicy": "default-src 'none'",
 	"cache.disk.path":              "/var/cache/imgopt",
 	"storage.path":                 "/var/lib/imgopt",
+	"fetch.allowCIDRs":             "10.0.0.0/8,fd00::/8",
+	"fetch.headers":                `[{"origin": "https://bucket.example.com", "headers": {"Authorization": "Bearer s3cret"}}]`,
 }
 
 // companions are what else must be set for a key to be set.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"imgopt/admission"
 	"imgopt/cache"
 	"imgopt/failure"
 	"imgopt/fetch"
@@ -50,6 +52,10 @@ type Options struct {
 	Memory  Memory
 	Fetcher Fetcher
 	Engine  transform.Engine
+	// Bytes bounds what the sources and results of all jobs take, and Gate lets jobs into the engine; nil means no
+	// bound but the engine's own.
+	Bytes *admission.Budget
+	Gate  *admission.Gate
 	// Queue holds the jobs; the optimizer owns it and closes it.
 	Queue jobs.Queue
 	// Jobs configures the dispatcher.
@@ -104,6 +110,17 @@ func New(o Options) (*Optimizer, error) {
 	if o.Observe == nil {
 		o.Observe = silent{}
 	}
+	if o.Bytes == nil {
+		o.Bytes = admission.NewBudget(0)
+	}
+	if o.Gate == nil {
+		// The engine bounds its own parallelism; this many never wait.
+		gate, err := admission.NewGate(math.MaxInt32, 0)
+		if err != nil {
+			return nil, err
+		}
+		o.Gate = gate
+	}
 	opt := &Optimizer{opts: o, localParts: append(slices.Clone(o.KeyParts), o.Origins), revalidating: map[cache.Key]time.Time{}}
 	d, err := jobs.New(o.Jobs, o.Queue, opt.work)
 	if err != nil {
@@ -147,6 +164,15 @@ func (o *Optimizer) Lookup(p validate.Params) (Result, bool) {
 		return Result{}, false
 	}
 	return Result{Entry: e, State: cache.Hit}, true
+}
+
+// Cached answers from any tier of the cache, stale or not, or reports false. It has no work done.
+func (o *Optimizer) Cached(ctx context.Context, p validate.Params) (Result, bool) {
+	e, err := o.opts.Store.Get(ctx, o.Key(p))
+	if err != nil {
+		return Result{}, false
+	}
+	return Result{Entry: e, State: e.State(o.opts.Now())}, true
 }
 
 // Get answers a request: from the cache, stale or not, or by having the work done. When ctx ends it returns and

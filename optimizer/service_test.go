@@ -91,7 +91,7 @@ func (s *service) advance(d time.Duration) { s.skew.Add(int64(d)) }
 
 const minimumTTL = time.Hour
 
-func newService(t *testing.T, o *origin) *service {
+func newService(t *testing.T, o *origin, change ...func(*optimizer.Options)) *service {
 	t.Helper()
 	s := &service{seen: &counting{}}
 	store, err := cache.NewMemory(64 << 20)
@@ -112,11 +112,15 @@ func newService(t *testing.T, o *origin) *service {
 	}
 	opts := jobs.Defaults(2)
 	opts.Backoff = time.Millisecond
-	s.Optimizer, err = optimizer.New(optimizer.Options{
+	options := optimizer.Options{
 		Store: store, Memory: store, Fetcher: fetcher, Engine: engine, Queue: queue, Jobs: opts,
 		MinimumTTL: minimumTTL, Observe: s.seen,
 		Now: func() time.Time { return time.Now().Add(time.Duration(s.skew.Load())) },
-	})
+	}
+	for _, c := range change {
+		c(&options)
+	}
+	s.Optimizer, err = optimizer.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}

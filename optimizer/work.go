@@ -7,6 +7,7 @@ import (
 	"errors"
 	"time"
 
+	"imgopt/admission"
 	"imgopt/cache"
 	"imgopt/fetch"
 	"imgopt/jobs"
@@ -61,7 +62,9 @@ func (o *Optimizer) put(ctx context.Context, key cache.Key, e *cache.Entry) {
 
 // make produces the entry, from previous where the source has not changed.
 func (o *Optimizer) make(ctx context.Context, job jobs.Job, previous *cache.Entry) (*cache.Entry, error) {
-	req := fetch.Request{Href: job.Spec.Href, Absolute: job.Spec.Absolute}
+	held := o.opts.Bytes.Reserve(priority(job))
+	defer held.Release() // the entry is the cache's from then on, and the handler's while it is sent
+	req := fetch.Request{Href: job.Spec.Href, Absolute: job.Spec.Absolute, Memory: held}
 	if previous != nil {
 		req.ETag, req.LastModified = previous.SourceETag, previous.SourceLastModified
 	}
@@ -111,7 +114,7 @@ func (o *Optimizer) make(ctx context.Context, job jobs.Job, previous *cache.Entr
 		renewed.ContentType = plan.Output
 		return renewed, nil
 	default:
-		if err := o.encode(ctx, e, body, plan, job); err != nil {
+		if err := o.encode(ctx, e, body, plan, job, held); err != nil {
 			return nil, err
 		}
 	}
@@ -125,12 +128,33 @@ func (o *Optimizer) make(ctx context.Context, job jobs.Job, previous *cache.Entr
 // tried again. (Next.js keeps it for minimumCacheTTL.)
 const passingFailure = time.Minute
 
+// priority is a job's at the gates.
+func priority(job jobs.Job) admission.Priority {
+	if job.Priority == jobs.Background {
+		return admission.Background
+	}
+	return admission.Interactive
+}
+
 // encode fills e with the encoded image or, where the source cannot be decoded or encoded, with the source itself,
 // fresh for the minimum only.
-func (o *Optimizer) encode(ctx context.Context, e *cache.Entry, body []byte, plan transform.Plan, job jobs.Job) error {
+func (o *Optimizer) encode(ctx context.Context, e *cache.Entry, body []byte, plan transform.Plan, job jobs.Job, held *admission.Reservation) error {
 	started := time.Now()
-	out, err := o.opts.Engine.Encode(ctx, body, transform.Spec{Output: plan.Output, Width: job.Spec.Width, Quality: job.Spec.Quality})
+	spec := transform.Spec{Output: plan.Output, Width: job.Spec.Width, Quality: job.Spec.Quality}
+	leave, err := o.opts.Gate.Enter(ctx, priority(job), transform.Estimate(body, plan.Source, spec).Bytes)
+	if err != nil {
+		return err
+	}
+	out, err := func() ([]byte, error) {
+		defer leave()
+		return o.opts.Engine.Encode(ctx, body, spec)
+	}()
 	o.opts.Observe.Encoded(plan, time.Since(started), len(body), len(out), err)
+	if err == nil {
+		// From here on the result is held instead of the source. If the job's time ends while a larger one waits for
+		// room, the result is there all the same.
+		_ = held.Resize(ctx, int64(len(out)))
+	}
 	var codec *transform.CodecError
 	switch {
 	case errors.As(err, &codec):

@@ -250,6 +250,12 @@ func (r *Rules) checkRemote(p *Params) *failure.Error {
 	return refuse(cause)
 }
 
+// AllowsRemote reports whether the patterns and domains allow an absolute url, such as the target of a redirect.
+func (r *Rules) AllowsRemote(url string) bool {
+	p := Params{URL: url}
+	return url != "" && r.checkRemote(&p) == nil
+}
+
 func (r *Rules) checkSize(w, q queryParam, p *Params) *failure.Error {
 	switch {
 	case w.count > 1:

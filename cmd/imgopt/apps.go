@@ -3,8 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
-	"net"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -15,7 +16,7 @@ import (
 )
 
 // newApps makes the public and the admin application.
-func (s *service) newApps(c *config.Config, log *slog.Logger, rules *validate.Rules, registry *prometheus.Registry, m *metrics.Metrics) error {
+func (s *service) newApps(c *config.Config, plan memoryPlan, log *slog.Logger, rules *validate.Rules, registry *prometheus.Registry, m *metrics.Metrics) error {
 	access := log
 	if !c.Log.Access {
 		access = nil
@@ -33,7 +34,11 @@ func (s *service) newApps(c *config.Config, log *slog.Logger, rules *validate.Ru
 		Log:                       access,
 		Observer:                  m,
 		Context:                   s.waiting,
-		MaxConns:                  c.MaxConnections,
+		MaxConns:                  connectionLimit(c, log),
+		ResponseMemory:            plan.responses,
+		Load:                      s.load,
+		Cached:                    images{s.optimizer}.Cached,
+		Draining:                  func() bool { return s.readiness.Draining() },
 	})
 	if err != nil {
 		return err
@@ -47,11 +52,27 @@ func (s *service) newApps(c *config.Config, log *slog.Logger, rules *validate.Ru
 	if s.codecs != nil {
 		checks = append(checks, handler.Check{Name: "codecs", Run: func(context.Context) error { return s.codecs.Alive() }})
 	}
+	if c.SaturatedAfter > 0 {
+		checks = append(checks, handler.Check{Name: "capacity", Run: func(ctx context.Context) error {
+			stats, err := s.optimizer.Stats(ctx)
+			if err != nil {
+				return err
+			}
+			if stats.SaturatedFor >= c.SaturatedAfter {
+				return fmt.Errorf("new images have been refused for %s", stats.SaturatedFor.Round(time.Second))
+			}
+			return nil
+		}})
+	}
 	s.readiness = handler.NewReadiness(checks...)
+	var demo *handler.Demo
+	if c.Demo {
+		demo = newDemo(c, s.optimizer, rules)
+	}
 	s.admin, err = handler.NewAdmin(handler.AdminOptions{
 		Ready:   s.readiness,
 		Metrics: registry,
-		Demo:    newDemo(c, s.optimizer, rules),
+		Demo:    demo,
 		Log:     log,
 	})
 	return err
@@ -59,14 +80,7 @@ func (s *service) newApps(c *config.Config, log *slog.Logger, rules *validate.Ru
 
 // publicURL is the endpoint as a person on this machine reaches it.
 func publicURL(c *config.Config) string {
-	host, port, err := net.SplitHostPort(c.Listen)
-	if err != nil {
-		return ""
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	url := "http://" + net.JoinHostPort(host, port) + c.BasePath + "/_next/image"
+	url := "http://" + reachable(c.Listen) + c.BasePath + "/_next/image"
 	if c.TrailingSlash {
 		url += "/"
 	}

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -33,10 +35,12 @@ func newDemo(c *config.Config, o *optimizer.Optimizer, rules *validate.Rules) *h
 		return nil
 	}
 	return &handler.Demo{
-		Images:   images{o},
-		Rules:    rules,
-		Sources:  func(context.Context) ([]handler.DemoSource, error) { return demoSources(folder) },
-		Original: func(_ context.Context, href string) ([]byte, string, error) { return demoOriginal(folder, href) },
+		Images:  images{o},
+		Rules:   rules,
+		Sources: func(context.Context) ([]handler.DemoSource, error) { return demoSources(folder) },
+		Original: func(_ context.Context, href string) (io.ReadCloser, int64, string, error) {
+			return demoOriginal(folder, href)
+		},
 		Animated: func(b []byte) bool {
 			animated, err := transform.Animated(b)
 			return err == nil && animated
@@ -101,23 +105,34 @@ func demoSources(folder string) ([]handler.DemoSource, error) {
 	return out, nil
 }
 
-func demoOriginal(folder, href string) ([]byte, string, error) {
+// demoHead is how much of a source is read to tell its type.
+const demoHead = 4 << 10
+
+// demoOriginal opens a source. The file outlives the folder it was opened in.
+func demoOriginal(folder, href string) (body io.ReadCloser, size int64, contentType string, err error) {
 	name, err := url.PathUnescape(strings.TrimPrefix(href, "/"))
 	if err != nil {
-		return nil, "", fmt.Errorf("demo source %q: %w", href, err)
+		return nil, 0, "", fmt.Errorf("demo source %q: %w", href, err)
 	}
 	root, err := demoRoot(folder)
 	if err != nil {
-		return nil, "", err
+		return nil, 0, "", err
 	}
 	defer root.Close()
-	b, err := root.ReadFile(name)
+	f, err := root.Open(name)
 	if err != nil {
-		return nil, "", fmt.Errorf("reading a demo source: %w", err)
+		return nil, 0, "", fmt.Errorf("opening a demo source: %w", err)
 	}
-	media, err := transform.Detect(b)
+	head := make([]byte, demoHead)
+	n, err := io.ReadFull(f, head)
+	info, statErr := f.Stat()
+	if _, seekErr := f.Seek(0, io.SeekStart); statErr != nil || seekErr != nil || err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		_ = f.Close()
+		return nil, 0, "", fmt.Errorf("reading a demo source: %w", errors.Join(err, statErr, seekErr))
+	}
+	media, err := transform.Detect(head[:n])
 	if err != nil {
-		return b, "", nil // shown as what it is: bytes
+		media = "" // shown as what it is: bytes
 	}
-	return b, media, nil
+	return f, info.Size(), media, nil
 }

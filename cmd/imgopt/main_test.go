@@ -63,6 +63,9 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			builds, err := filepath.Abs("../../config/testdata/next")
 			e.Setenv("BUILDS", builds)
+			images, err2 := filepath.Abs("../../testdata/images")
+			e.Setenv("IMAGES", images)
+			err = errors.Join(err, err2)
 			return err
 		},
 		Condition: func(cond string) (bool, error) {

@@ -29,6 +29,10 @@ func report(stderr io.Writer, err error) int {
 	if err == nil {
 		return exitOK
 	}
+	var warmed prewarmExit
+	if errors.As(err, &warmed) {
+		return warmed.code // the report has said it all
+	}
 	var mistakes config.Errors
 	if errors.As(err, &mistakes) {
 		for _, m := range mistakes {

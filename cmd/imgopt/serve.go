@@ -22,7 +22,7 @@ func serveCommand() *cobra.Command {
 		Short: "Answer {basePath}/_next/image, with health, metrics and a demo page on a second listener",
 		Args:  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, _, err := s.load()
+			c, from, err := s.load()
 			if err != nil {
 				return err
 			}
@@ -31,7 +31,9 @@ func serveCommand() *cobra.Command {
 			}
 			log := newLogger(cmd.ErrOrStderr(), c.Log)
 			slog.SetDefault(log)
-			return serve(cmd.Context(), c, log)
+			total, container := availableMemory()
+			plan := planMemory(c, from.Of("cache.memory").Kind != config.FromDefault, total, container)
+			return serve(cmd.Context(), c, plan, log)
 		},
 	}
 	s.register(cmd)
@@ -40,18 +42,21 @@ func serveCommand() *cobra.Command {
 
 // serve runs the service until ctx ends (SIGTERM, SIGINT) or a listener fails, and then stops it within the grace
 // period: the listeners first, so that nothing new arrives, then the work, then what the work needs.
-func serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
-	limitMemory(log)
+func serve(ctx context.Context, c *config.Config, plan memoryPlan, log *slog.Logger) error {
 	listeners, err := listen(c)
 	if err != nil {
 		return err
 	}
-	s, err := newService(c, log)
+	plan.apply(log)
+	s, err := newService(c, plan, log)
 	if err != nil {
 		for _, l := range listeners {
 			_ = l.Close()
 		}
 		return err
+	}
+	for _, l := range listeners {
+		l.wrap(s, log)
 	}
 	failed := make(chan error, len(listeners))
 	for _, l := range listeners {
@@ -72,6 +77,14 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 	started := time.Now()
 	grace, cancel := context.WithTimeout(context.Background(), c.ShutdownTimeout)
 	defer cancel()
+	if err == nil && c.ShutdownDelay > 0 {
+		// Whoever distributes requests learns from /readyz, in its own time. A listener that failed is gone already.
+		select {
+		case <-time.After(c.ShutdownDelay):
+		case err = <-failed:
+			log.Error("a listener failed; stopping", "error", err)
+		}
+	}
 	stopped := s.close(grace)
 	if stopped != nil {
 		log.Error("stopped before everything was finished", "after", time.Since(started), "error", stopped)
@@ -84,8 +97,19 @@ func serve(ctx context.Context, c *config.Config, log *slog.Logger) error {
 // listener is an address and the application that answers there.
 type listener struct {
 	net.Listener
-	name string
-	app  func(*service) *fiber.App
+	name  string
+	app   func(*service) *fiber.App
+	spare int
+}
+
+// adminSpare is how many descriptors the admin listener has for when there are no others: probes and Prometheus.
+const adminSpare = 4
+
+// wrap makes the listener one of the handler's, before anything is accepted.
+func (l *listener) wrap(s *service, log *slog.Logger) {
+	l.Listener = handler.Wrap(l.Listener, handler.ListenOptions{
+		Name: l.name, Log: log, Spare: l.spare, AcceptFailed: func() { s.metrics.AcceptFailed(l.name) },
+	})
 }
 
 func (l *listener) serve(s *service) error {
@@ -100,7 +124,7 @@ func listen(c *config.Config) ([]*listener, error) {
 	open := []*listener{{name: "public", app: func(s *service) *fiber.App { return s.public }}}
 	addresses := []string{c.Listen}
 	if c.AdminListen != "" {
-		open = append(open, &listener{name: "admin", app: func(s *service) *fiber.App { return s.admin }})
+		open = append(open, &listener{name: "admin", spare: adminSpare, app: func(s *service) *fiber.App { return s.admin }})
 		addresses = append(addresses, c.AdminListen)
 	}
 	for i, l := range open {
@@ -111,7 +135,7 @@ func listen(c *config.Config) ([]*listener, error) {
 			}
 			return nil, fmt.Errorf("opening the %s listener: %w", l.name, err)
 		}
-		l.Listener = handler.Wrap(ln, handler.ListenOptions{})
+		l.Listener = ln
 	}
 	return open, nil
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"imgopt/admission"
 	"imgopt/cache"
 	"imgopt/config"
-	"imgopt/fetch"
 	"imgopt/handler"
 	"imgopt/handler/metrics"
 	"imgopt/jobs"
@@ -35,6 +35,8 @@ type service struct {
 	// waiting is the parent of every request's context; stopWaiting ends what still waits when the grace period is over.
 	waiting     context.Context
 	stopWaiting context.CancelFunc
+	load        *handler.Load
+	metrics     *metrics.Metrics
 	// ready is set once the listeners are open.
 	ready atomic.Bool
 	// closers end what the optimizer needs, in this order.
@@ -42,7 +44,7 @@ type service struct {
 }
 
 // newService builds the rooms and connects them. Nothing listens yet.
-func newService(c *config.Config, log *slog.Logger) (_ *service, err error) {
+func newService(c *config.Config, plan memoryPlan, log *slog.Logger) (_ *service, err error) {
 	s := &service{}
 	s.waiting, s.stopWaiting = context.WithCancel(context.Background())
 	defer func() {
@@ -62,25 +64,21 @@ func newService(c *config.Config, log *slog.Logger) (_ *service, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("setting up the metrics: %w", err)
 	}
-	fetcher, err := fetch.New(fetch.Options{
-		Origins:         c.Origin,
-		BasePath:        c.BasePath,
-		Timeout:         c.Fetch.Timeout,
-		MaxBody:         int64(c.Images.MaximumResponseBody),
-		MaxRedirects:    c.Images.MaximumRedirects,
-		AllowLocalIP:    c.Images.DangerouslyAllowLocalIP,
-		MaxConnsPerHost: c.Fetch.MaxConnsPerHost,
-	})
+	s.metrics = measured
+	fetcher, err := newFetcher(c, rules, log)
 	if err != nil {
 		return nil, fmt.Errorf("setting up fetching: %w", err)
 	}
 	s.closers = append(s.closers, func() error { fetcher.Close(); return nil })
+	if err := measured.WatchFetch(func() int { return fetcher.Stats().OpenCircuits }); err != nil {
+		return nil, err
+	}
 
-	engine, err := s.newEngine(c, log, measured)
+	engine, err := s.newEngine(c, plan, log, measured)
 	if err != nil {
 		return nil, err
 	}
-	memory, store, err := s.newCache(c, log, measured)
+	memory, store, err := s.newCache(c, plan, log, measured)
 	if err != nil {
 		return nil, err
 	}
@@ -89,11 +87,26 @@ func newService(c *config.Config, log *slog.Logger) (_ *service, err error) {
 	if err != nil {
 		return nil, err
 	}
+	bytes := admission.NewBudget(plan.sources)
+	gate, err := admission.NewGate(workers(c), plan.decode)
+	if err != nil {
+		return nil, err
+	}
+	s.load = &handler.Load{}
+	if err := errors.Join(measured.WatchHTTP(s.load), measured.WatchMemory(
+		metrics.Pool{Name: "sources", Stats: func() (int64, int64, int) { b := bytes.Stats(); return b.Used, b.Limit, b.Waiting }},
+		metrics.Pool{Name: "decode", Stats: func() (int64, int64, int) { g := gate.Stats(); return g.Used, g.Limit, g.Waiting }},
+		metrics.Pool{Name: "responses", Stats: s.load.ResponseMemory},
+	)); err != nil {
+		return nil, err
+	}
 	s.optimizer, err = optimizer.New(optimizer.Options{
 		Store:      store,
 		Memory:     memory,
 		Fetcher:    fetcher,
 		Engine:     engine,
+		Bytes:      bytes,
+		Gate:       gate,
 		Queue:      queue,
 		Jobs:       jobOptions(c, log, measured),
 		Observe:    measured,
@@ -109,7 +122,7 @@ func newService(c *config.Config, log *slog.Logger) (_ *service, err error) {
 	if err := measured.WatchJobs(s.optimizer.Stats); err != nil {
 		return nil, err
 	}
-	return s, s.newApps(c, log, rules, registry, measured)
+	return s, s.newApps(c, plan, log, rules, registry, measured)
 }
 
 func workers(c *config.Config) int {
@@ -135,23 +148,12 @@ const maxSource = 1 << 30
 const maxResult = 64 << 20
 
 // newEngine starts the codecs: in processes of their own, or in this one.
-func (s *service) newEngine(c *config.Config, log *slog.Logger, m *metrics.Metrics) (transform.Engine, error) {
+func (s *service) newEngine(c *config.Config, plan memoryPlan, log *slog.Logger, m *metrics.Metrics) (transform.Engine, error) {
 	if c.Transform.Isolation == config.IsolationNone {
 		log.Info("codecs run in the service's own process")
 		return libvips.New(engineOptions(c))
 	}
-	pool, err := codec.NewPool(codec.Settings{
-		Options: engineOptions(c),
-		// Not the file's name: an upgrade may have put another version there.
-		Command:   []string{"/proc/self/exe", codecSubcommand},
-		MaxSource: int(min(c.Images.MaximumResponseBody, maxSource)),
-		MaxResult: maxResult,
-		MaxData:   codecMemory(c),
-		Nice:      c.Transform.Nice,
-		MaxJobs:   c.Transform.MaxJobs,
-		MaxGrowth: int64(c.Transform.MaxGrowth),
-		Log:       log,
-	})
+	pool, err := codec.NewPool(codecSettings(c, plan, log))
 	if err != nil {
 		return nil, err
 	}
@@ -161,9 +163,24 @@ func (s *service) newEngine(c *config.Config, log *slog.Logger, m *metrics.Metri
 	return pool, m.WatchCodecs(func() metrics.CodecStats { return metrics.CodecStats(pool.Stats()) })
 }
 
+func codecSettings(c *config.Config, plan memoryPlan, log *slog.Logger) codec.Settings {
+	return codec.Settings{
+		Options: engineOptions(c),
+		// Not the file's name: an upgrade may have put another version there.
+		Command:   []string{"/proc/self/exe", codecSubcommand},
+		MaxSource: int(min(c.Images.MaximumResponseBody, maxSource)),
+		MaxResult: maxResult,
+		MaxData:   uint64(plan.codec),
+		Nice:      c.Transform.Nice,
+		MaxJobs:   c.Transform.MaxJobs,
+		MaxGrowth: int64(c.Transform.MaxGrowth),
+		Log:       log,
+	}
+}
+
 // newCache opens the tiers that are configured.
-func (s *service) newCache(c *config.Config, log *slog.Logger, m *metrics.Metrics) (optimizer.Memory, *cache.Tiered, error) {
-	memory, err := cache.NewMemory(int64(c.Cache.Memory))
+func (s *service) newCache(c *config.Config, plan memoryPlan, log *slog.Logger, m *metrics.Metrics) (optimizer.Memory, *cache.Tiered, error) {
+	memory, err := cache.NewMemory(plan.cache)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -188,6 +205,7 @@ func (s *service) newCache(c *config.Config, log *slog.Logger, m *metrics.Metric
 func newQueue(c *config.Config, log *slog.Logger, version string) (jobs.Queue, error) {
 	limits := jobs.DefaultLimits()
 	limits.Interactive = c.Transform.Queue
+	limits.OriginShare = c.Fetch.HostShare
 	if c.Storage.Type == config.StorageFilesystem {
 		return jobs.OpenFilesystem(jobs.FilesystemOptions{Dir: c.Storage.Path, Version: version, Limits: limits, Log: log})
 	}
@@ -196,6 +214,7 @@ func newQueue(c *config.Config, log *slog.Logger, version string) (jobs.Queue, e
 
 func jobOptions(c *config.Config, log *slog.Logger, m *metrics.Metrics) jobs.Options {
 	o := jobs.Defaults(workers(c))
+	o.OriginShare = c.Fetch.HostShare
 	o.Timeout = c.Timeout
 	o.MaxAttempts = c.MaxAttempts
 	o.RetryBudget = c.Fetch.RetryBudget
@@ -255,4 +274,10 @@ func (i images) Lookup(p validate.Params) (handler.Result, bool) {
 func (i images) Get(ctx context.Context, p validate.Params) (handler.Result, error) {
 	r, err := i.Optimizer.Get(ctx, p)
 	return handler.Result(r), err
+}
+
+// Cached answers from whatever tier has the variant, without having it made.
+func (i images) Cached(ctx context.Context, p validate.Params) (handler.Result, bool) {
+	r, ok := i.Optimizer.Cached(ctx, p)
+	return handler.Result(r), ok
 }
