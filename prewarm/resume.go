@@ -1,0 +1,54 @@
+package prewarm
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"imgopt/prewarm/journal"
+)
+
+// identity are the options that decide what is warmed and where: a journal belongs to them. How fast it goes, and how
+// often something is tried, may change from run to run.
+func (o *Options) identity(s *Site) map[string]string {
+	join := func(list []string) string { return strings.Join(list, " ") }
+	return map[string]string{
+		"--next-dir":  o.NextDir,
+		"--parts":     join(o.Parts),
+		"--sitemap":   redacted(join(o.Sitemaps)),
+		"--crawl":     redacted(join(o.Crawl)),
+		"--depth":     strconv.Itoa(o.Depth),
+		"--urls":      join(o.URLs),
+		"--max-pages": strconv.Itoa(o.MaxPages),
+		"--rebase":    strconv.FormatBool(o.Rebase),
+		"--formats":   join(o.Formats),
+		"--widths":    join(texts(o.Widths)),
+		"--qualities": join(texts(o.Qualities)),
+		"--include":   join(o.Include),
+		"--exclude":   join(o.Exclude),
+		"--limit":     strconv.Itoa(o.Limit),
+		"--target":    redacted(o.Target),
+		"endpoint":    s.Endpoint(),
+	}
+}
+
+// OpenJournal opens the journal of o.Resume, or begins it. A file that is no journal, that belongs to other options, or
+// that another run uses is misuse: OptionErrors.
+func OpenJournal(o Options, s *Site) (*journal.Journal, error) {
+	j, err := journal.Open(o.Resume, o.identity(s))
+	var mismatch *journal.MismatchError
+	problem := ""
+	switch {
+	case err == nil:
+		return j, nil
+	case errors.As(err, &mismatch):
+		problem = mismatch.Error() + "; give the same options, or another file"
+	case errors.Is(err, journal.ErrForeign):
+		problem = "exists and is " + journal.ErrForeign.Error()
+	case errors.Is(err, journal.ErrInUse):
+		problem = journal.ErrInUse.Error()
+	default:
+		problem = "cannot be used: " + oneLine(err.Error())
+	}
+	return nil, OptionErrors{{Flag: "resume", Value: quote(o.Resume), Problem: problem}}
+}
