@@ -134,7 +134,8 @@ func (h *public) fail(ctx *fasthttp.RequestCtx, a *answer, err error) {
 		ctx.SetConnectionClose()
 		a.conn.mute = true
 	}
-	if f.RetryAfter > 0 {
+	if f.RetryAfter > 0 && f.Status == http.StatusServiceUnavailable {
+		// Beside other statuses it means nothing (RFC 9110, section 10.2.3), and Next does not send it.
 		header.Set("Retry-After", strconv.FormatInt(int64((f.RetryAfter+time.Second-1)/time.Second), 10))
 	}
 	a.Status, a.Reason, a.Bytes, a.err = f.Status, f.Reason, len(f.Text), err

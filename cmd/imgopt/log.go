@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"io"
+	"log"
 	"log/slog"
 	"strings"
 
@@ -30,4 +32,24 @@ func redact(_ []string, a slog.Attr) slog.Attr {
 		}
 	}
 	return a
+}
+
+// libraryLog gives what libraries say through the standard logger to ours. What origins can make net/http say is for
+// debugging: a stranger must not be able to fill the log.
+type libraryLog struct{ log *slog.Logger }
+
+func (l libraryLog) Write(b []byte) (int, error) {
+	text, level := strings.TrimSpace(string(b)), slog.LevelWarn
+	if strings.HasPrefix(text, "Unsolicited response received") {
+		level = slog.LevelDebug
+	}
+	l.log.Log(context.Background(), level, handler.Loggable(text), "from", "a library")
+	return len(b), nil
+}
+
+// captureLibraries makes log the one that every library writes to.
+func captureLibraries(l *slog.Logger) {
+	slog.SetDefault(l)
+	log.SetFlags(0)
+	log.SetOutput(libraryLog{l})
 }

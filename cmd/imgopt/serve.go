@@ -30,7 +30,7 @@ func serveCommand() *cobra.Command {
 				return err
 			}
 			log := newLogger(cmd.ErrOrStderr(), c.Log)
-			slog.SetDefault(log)
+			captureLibraries(log)
 			total, container := availableMemory()
 			plan := planMemory(c, from.Of("cache.memory").Kind != config.FromDefault, total, container)
 			return serve(cmd.Context(), c, plan, log)
