@@ -23,16 +23,16 @@ func encode(t testing.TB, k Key, e *Entry) []byte {
 func small() *Entry {
 	return &Entry{
 		Href: "/a.jpg", Body: []byte("body"), ContentType: "image/avif", ETag: "e", UpstreamETag: "u", SourceETag: `"s"`, SourceLastModified: "l",
-		MaxAge: 3600, StoredAt: noon, ExpiresAt: noon.Add(time.Hour + 5), OriginalSize: 7,
+		MaxAge: 3600, StoredAt: noon, ExpiresAt: noon.Add(time.Hour + 5), OriginalSize: 7, Mark: 9,
 	}
 }
 
 // Files and Valkey values outlive the program that wrote them: a change of the layout needs a new version.
-func TestLayoutOfVersion1(t *testing.T) {
-	const want = "696d676f" + "01000000" + "311615f9" + "50c93f26" + "92000000" + "0400000000000000" + // magic, version, checksums, body
+func TestLayoutOfVersion2(t *testing.T) {
+	const want = "696d676f" + "02000000" + "d70adfae" + "50c93f26" + "9a000000" + "0400000000000000" + // magic, version, checksums, body
 		"ab00000000000000000000000000000000000000000000000000000000000000" + // key
 		"c087016b00000000" + "00000000" + "d095016b00000000" + "05000000" + // times
-		"100e000000000000" + "0700000000000000" + // max-age, original size
+		"100e000000000000" + "0700000000000000" + "0900000000000000" + // max-age, original size, mark
 		"06000000" + "0a000000" + "01000000" + "01000000" + "03000000" + "01000000" + // lengths
 		"2f612e6a7067" + "696d6167652f61766966" + "65" + "75" + "227322" + "6c" + "626f6479"
 	if got := hex.EncodeToString(encode(t, Key{0xab}, small())); got != want {

@@ -65,6 +65,7 @@ type Disk struct {
 	max    atomic.Int64
 	index  diskIndex
 	names  tempNames
+	purges *Purges // nil unless NewTieredWith gave it
 	// write is writeTemp, and a failing disk in tests.
 	write func(path string, header, body []byte) (mtime int64, err error)
 
@@ -152,6 +153,11 @@ func (d *Disk) Get(ctx context.Context, k Key) (*Entry, error) {
 	e, err := Decode(k, b)
 	if err != nil {
 		return nil, d.discard(k, &st, err)
+	}
+	if d.purges != nil && d.purges.Purged(e) {
+		d.removeIfSame(k, &st)
+		d.misses.Add(1)
+		return nil, ErrMiss
 	}
 	d.hits.Add(1)
 	d.used(k, path, &st)
@@ -281,6 +287,14 @@ func (d *Disk) Delete(_ context.Context, k Key) error {
 	default:
 		d.errors.Add(1)
 		return ioError("remove", err)
+	}
+}
+
+// usePurges makes p hold for what is on disk. If p has lost purges, everything there goes.
+func (d *Disk) usePurges(p *Purges) {
+	d.purges = p
+	if p.damaged {
+		d.removeAll()
 	}
 }
 

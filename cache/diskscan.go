@@ -125,6 +125,20 @@ func eachName(path string, f func(string)) error {
 	}
 }
 
+// removeAll removes every entry.
+func (d *Disk) removeAll() {
+	for shard := range 256 {
+		err := eachName(d.shardPath(byte(shard)), func(name string) {
+			if k, ok := entryKey(byte(shard), name); ok {
+				_ = d.Delete(context.Background(), k) // counted
+			}
+		})
+		if err != nil {
+			d.upkeepFailed(d.shardPath(byte(shard)), ioError("list", err))
+		}
+	}
+}
+
 // removeOldTemp removes a temporary file that nobody can still be writing.
 func (d *Disk) removeOldTemp(path string) {
 	var st unix.Stat_t

@@ -44,11 +44,16 @@ type Entry struct {
 	ExpiresAt time.Time
 	// OriginalSize is the size of the source in bytes, for metrics and reports.
 	OriginalSize int64
+	// Mark is what Tiered.Mark said before the source was asked: a purge that was not known then holds for the entry.
+	// 0 means that nobody asked; the entry then counts as made when it is put into a Tiered.
+	Mark uint64
 
 	// prepared is what the handler keeps with an entry in memory: see Prepared.
 	prepared atomic.Value
 	// lookedAt is when a slower tier was last asked whether it has something newer, in Unix nanoseconds: see Tiered.
 	lookedAt atomic.Int64
+	// checked is the generation of the purge log at which no purge held for the entry: see Purges.
+	checked atomic.Uint64
 }
 
 // State reports whether e is fresh at now: Hit, Stale, or Miss when e is nil. The comparison is Next's: an entry is
@@ -91,7 +96,8 @@ func Expiry(now time.Time, maxAge int64, minimumTTL time.Duration) time.Time {
 // maxFresh is for how many seconds an entry can be fresh: a century, far from where a time.Duration ends.
 const maxFresh = 100 * 365 * 24 * 3600
 
-// Renewed returns a copy of e that was confirmed at now by its source and says maxAge. It shares e's Body.
+// Renewed returns a copy of e that was confirmed at now by its source and says maxAge. It shares e's Body. Its Mark
+// is e's: who asked the source anew may set a later one.
 //
 // Next keeps the previous entry's max-age when the source has not changed (previousOutput.maxAge in
 // next/dist/server/image-optimizer/transform.js), so callers that follow it pass e.MaxAge unless that is 0.
@@ -108,7 +114,15 @@ func (e *Entry) Renewed(now time.Time, maxAge int64, minimumTTL time.Duration) *
 		StoredAt:           now,
 		ExpiresAt:          Expiry(now, maxAge, minimumTTL),
 		OriginalSize:       e.OriginalSize,
+		Mark:               e.Mark,
 	}
+}
+
+// marked returns a copy of e with a mark. It shares e's Body.
+func (e *Entry) marked(mark uint64) *Entry {
+	c := e.Renewed(e.StoredAt, e.MaxAge, 0)
+	c.ExpiresAt, c.Mark = e.ExpiresAt, mark
+	return c
 }
 
 // Bounds of the max-age, in seconds, that an entry says after its revalidation failed.

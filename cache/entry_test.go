@@ -59,7 +59,7 @@ func full(t *testing.T) *Entry {
 	t.Helper()
 	e := &Entry{
 		Href: "/a.jpg", Body: []byte("body"), ContentType: "image/avif", ETag: "e", UpstreamETag: "u", SourceETag: `"s"`,
-		SourceLastModified: "Sat, 21 Nov 2026 12:00:00 GMT", MaxAge: 3600, StoredAt: noon, ExpiresAt: noon.Add(time.Hour), OriginalSize: 7,
+		SourceLastModified: "Sat, 21 Nov 2026 12:00:00 GMT", MaxAge: 3600, StoredAt: noon, ExpiresAt: noon.Add(time.Hour), OriginalSize: 7, Mark: 9,
 	}
 	v := reflect.ValueOf(e).Elem()
 	for i := range v.NumField() {

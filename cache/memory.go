@@ -21,6 +21,8 @@ type Memory struct {
 	cache    *otter.Cache[Key, *Entry] // nil when the size is 0
 	counter  *stats.Counter
 	max      int64
+	purges   *Purges // nil unless NewTieredWith gave it
+	purged   atomic.Uint64
 	rejected atomic.Uint64
 	closed   atomic.Bool
 }
@@ -61,6 +63,11 @@ func (m *Memory) Get(_ context.Context, k Key) (*Entry, error) {
 		return nil, ErrMiss
 	}
 	if e, ok := m.cache.GetIfPresent(k); ok {
+		if m.purges != nil && m.purges.Purged(e) {
+			// It stays until it is replaced or evicted: to remove it without removing its successor would take a lock.
+			m.purged.Add(1)
+			return nil, ErrMiss
+		}
 		return e, nil
 	}
 	if m.closed.Load() {
@@ -111,19 +118,22 @@ func (m *Memory) Close() error {
 	return nil
 }
 
+func (m *Memory) usePurges(p *Purges) { m.purges = p }
+
 // Stats returns what the tier holds and has done.
 func (m *Memory) Stats() Stats {
 	if m.cache == nil {
 		return Stats{}
 	}
-	m.cache.CleanUp() // what a Put left to the next Put
+	m.cache.CleanUp()         // what a Put left to the next Put
+	purged := m.purged.Load() // before the hits, of which it is a part
 	s := m.counter.Snapshot()
 	return Stats{
 		Entries:   int64(m.cache.EstimatedSize()),
 		Bytes:     int64(m.cache.WeightedSize()),
 		MaxBytes:  m.max,
-		Hits:      s.Hits,
-		Misses:    s.Misses,
+		Hits:      s.Hits - purged,
+		Misses:    s.Misses + purged,
 		Evictions: s.Evictions,
 		Rejected:  m.rejected.Load(),
 	}

@@ -27,6 +27,8 @@ var (
 	ErrMiss = errors.New("cache: miss")
 	// ErrTooLarge says that an entry does not fit and was not kept. It is no malfunction.
 	ErrTooLarge = errors.New("cache: entry is too large to be kept")
+	// ErrUnavailable says that a tier cannot be reached now, which whoever watches over it makes known.
+	ErrUnavailable = errors.New("cache: tier is not available")
 	// ErrClosed says that the store was closed.
 	ErrClosed = errors.New("cache: closed")
 	// ErrVersion says that an encoded entry was written by another version of this program. It is as good as absent,

@@ -2,9 +2,11 @@ package cache
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,7 +16,7 @@ type Tier struct {
 	Store
 }
 
-// staleLook is how often a stale entry of the fastest tier has the slower ones asked for a newer one.
+// staleLook is how often a stale entry has the slower tiers asked for a newer one.
 const staleLook = time.Second
 
 // Tiered makes one store of several, from fast to slow.
@@ -22,9 +24,11 @@ const staleLook = time.Second
 // A Get takes the first fresh entry. A stale one does not end the search, because another process may have renewed
 // the entry in a tier that both share: the slower tiers are asked as well, and the entry with the latest StoredAt
 // wins, fresh or not. (The latest, not the one that expires last: an old entry with a long life must not come back
-// in place of a younger one that could not be written everywhere.) While one stale entry stays in the fastest tier,
-// the slower ones are asked about it once a second, so a popular entry waiting for its revalidation remains a hit in
-// memory. What is found in a slower tier is copied to the faster ones.
+// in place of a younger one that could not be written everywhere.) The slower tiers are asked about one stale entry
+// once a second, so a popular entry waiting for its revalidation remains a hit in memory, or on disk where memory has
+// no room for it. What is found in a slower tier is copied to the faster ones.
+//
+// What was purged is a miss in every tier: see Purges.
 //
 // A Put writes to the slowest tier first, in the caller's time. It happens once per variant, after tens of
 // milliseconds of encoding, and a write to disk without a sync takes less than one; a queue would only add memory to
@@ -34,7 +38,9 @@ const staleLook = time.Second
 // fastest is stale. Callers that produce an entry once at a time, as jobs do, never see that.
 type Tiered struct {
 	tiers  []Tier
+	purges *Purges
 	epochs [64]epoch
+	looks  lookTable
 }
 
 // epoch guards the entries of some keys in the tiers above the slowest against copies of what has just been replaced
@@ -46,9 +52,33 @@ type epoch struct {
 	n  uint64
 }
 
-// NewTiered returns the composition of tiers, the fastest first. It owns them: Close closes them all. Without tiers
-// nothing is kept.
-func NewTiered(tiers ...Tier) *Tiered { return &Tiered{tiers: tiers} }
+// NewTiered returns the composition of tiers, the fastest first, whose purges are forgotten with the process: see
+// NewTieredWith.
+func NewTiered(tiers ...Tier) *Tiered { return NewTieredWith(newPurges(), tiers...) }
+
+// NewTieredWith returns the composition of tiers, the fastest first, with a log of purges. It owns them: Close closes
+// them all. Without tiers nothing is kept.
+func NewTieredWith(p *Purges, tiers ...Tier) *Tiered {
+	t := &Tiered{tiers: tiers, purges: p}
+	for _, tier := range tiers {
+		// Some look themselves: memory, because it is also asked without the others, and disk, to remove what it finds.
+		if s, ok := tier.Store.(interface{ usePurges(*Purges) }); ok {
+			s.usePurges(p)
+		}
+	}
+	return t
+}
+
+// Purge makes everything that p says, in all tiers and replicas, a miss: see Purges.Purge.
+func (t *Tiered) Purge(ctx context.Context, p Purge) (PurgeReport, error) {
+	return t.purges.Purge(ctx, p)
+}
+
+// Purged reports whether e was purged since work on it began.
+func (t *Tiered) Purged(e *Entry) bool { return t.purges.Purged(e) }
+
+// Mark returns the mark for an entry that work begins on now: see Entry.Mark.
+func (t *Tiered) Mark() uint64 { return t.purges.Mark() }
 
 // Get returns the entry of k from the best tier.
 func (t *Tiered) Get(ctx context.Context, k Key) (*Entry, error) {
@@ -64,6 +94,7 @@ func (t *Tiered) GetTier(ctx context.Context, k Key) (*Entry, string, error) {
 		from  int
 		miss  = ErrMiss
 		seen  uint64
+		look  bool
 		now   = time.Now()
 		guard = &t.epochs[k[0]%byte(len(t.epochs))]
 	)
@@ -78,11 +109,24 @@ func (t *Tiered) GetTier(ctx context.Context, k Key) (*Entry, string, error) {
 			}
 			continue
 		}
+		if t.purges.Purged(e) {
+			continue
+		}
 		if best == nil || e.newerThan(best) {
 			best, from = e, i
 		}
-		if best.State(now) == Hit || i == 0 && !best.claimLook(now, staleLook) {
+		if best.State(now) == Hit {
 			break
+		}
+		if !look {
+			if i == 0 {
+				look = best.claimLook(now, staleLook)
+			} else {
+				look = t.looks.claim(k, now)
+			}
+			if !look {
+				break
+			}
 		}
 	}
 	if best == nil {
@@ -110,6 +154,24 @@ func (t *Tiered) promote(ctx context.Context, k Key, e *Entry, from int, guard *
 	}
 }
 
+// lookTable remembers for some keys when the slower tiers were last asked about a stale entry that is not in memory,
+// and so has no place of its own for that. A key takes the place of another that hashes like it, which costs a look.
+type lookTable [1024]atomic.Uint64
+
+// lookUnit is the precision of the table's times.
+const lookUnit = 64 * time.Millisecond
+
+// claim is claimLook for a key.
+func (l *lookTable) claim(k Key, now time.Time) bool {
+	place := &l[binary.LittleEndian.Uint16(k[8:])%uint16(len(l))]
+	old := place.Load()
+	tag, at := uint64(binary.LittleEndian.Uint32(k[12:]))<<32, uint32(now.UnixMilli()/lookUnit.Milliseconds())
+	if old>>32 == tag>>32 && old != 0 && at-uint32(old) < uint32(staleLook/lookUnit) {
+		return false
+	}
+	return place.CompareAndSwap(old, tag|uint64(at))
+}
+
 func (g *epoch) load() uint64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -117,23 +179,30 @@ func (g *epoch) load() uint64 {
 }
 
 // Put keeps e in every tier. The failure of one does not keep the others from storing it; all failures are returned
-// together, each with its tier's name. ErrTooLarge is returned only if e was kept nowhere.
+// together, each with its tier's name. ErrTooLarge and ErrUnavailable are returned only if e was kept nowhere. An entry
+// that has been purged since work on it began is not kept, which is no failure.
 func (t *Tiered) Put(ctx context.Context, k Key, e *Entry) error {
 	kept := len(t.tiers) == 0
-	var large, failed []error
+	var excused, failed []error
+	if mark := t.Mark(); e != nil && e.Mark == 0 && mark > firstMark {
+		e = e.marked(mark)
+	}
+	if e != nil && t.purges.Purged(e) {
+		return nil
+	}
 	t.slowToFast(k, func(tier Tier) {
 		err := tier.Put(ctx, k, e)
 		switch {
 		case err == nil:
 			kept = true
-		case errors.Is(err, ErrTooLarge):
-			large = append(large, fmt.Errorf("%s tier: %w", tier.Name, err))
+		case errors.Is(err, ErrTooLarge), errors.Is(err, ErrUnavailable):
+			excused = append(excused, fmt.Errorf("%s tier: %w", tier.Name, err))
 		default:
 			failed = append(failed, fmt.Errorf("%s tier: %w", tier.Name, err))
 		}
 	})
 	if !kept {
-		failed = append(failed, large...)
+		failed = append(failed, excused...)
 	}
 	return errors.Join(failed...)
 }
@@ -164,9 +233,9 @@ func (t *Tiered) slowToFast(k Key, change func(Tier)) {
 	}
 }
 
-// Close closes all tiers.
+// Close closes the log of purges and all tiers.
 func (t *Tiered) Close() error {
-	var failed []error
+	failed := []error{t.purges.Close()}
 	for _, tier := range t.tiers {
 		if err := tier.Close(); err != nil {
 			failed = append(failed, fmt.Errorf("%s tier: %w", tier.Name, err))
