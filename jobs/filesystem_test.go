@@ -1,11 +1,13 @@
 package jobs_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -359,4 +361,32 @@ func TestTracesOfTheDead(t *testing.T) {
 	if n := len(jobFiles(t, dir, "owners")); n != 3 {
 		t.Errorf("%d files, want two living processes' and the strange one", n)
 	}
+}
+
+// TestStoredJobsNeedNoRoom: what has been stored is done, however small the queue of the next process.
+func TestStoredJobsNeedNoRoom(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		dir := t.TempDir()
+		before := openFS(t, dir)
+		for n := range 20 {
+			j := at("one", n)
+			j.Priority = jobs.Background
+			if _, err := before.Enqueue(t.Context(), jobs.Item{Job: j, EnqueuedAt: time.Now()}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		closeQueue(t, before)
+		var done atomic.Int32
+		next := openFS(t, dir, func(o *jobs.FilesystemOptions) {
+			o.Limits = jobs.Limits{Interactive: 1, Background: 8, OriginShare: 0.5}
+		})
+		startOn(t, next, func(context.Context, jobs.Job) (string, error) {
+			done.Add(1)
+			return "", nil
+		})
+		time.Sleep(time.Minute)
+		if done.Load() != 20 {
+			t.Errorf("%d of 20 jobs were done", done.Load())
+		}
+	})
 }

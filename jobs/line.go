@@ -170,6 +170,10 @@ type forecast struct {
 	known   float64 // from that many measurements
 }
 
+// enough is from how many measured attempts on a forecast is not doubted more for being young: the first visitors of a
+// new release ask for a whole page of images at once, and each that is refused is a hole in the page.
+const enough = 32.0
+
 // high is a wait that is seldom exceeded: the more different the attempts, the fewer of them to wait for, and the
 // fewer measured, the further above the forecast. It is four standard deviations, of what these attempts take and of
 // the measured mean: the forecast is made anew for each call, and the most hopeful of thousands fills the queue.
@@ -178,7 +182,7 @@ func (f forecast) high(p *pace) float64 {
 		return 0
 	}
 	const sigmas = 4.0
-	return f.seconds * (1 + sigmas*p.spread()*math.Sqrt(1/max(1, f.jobs)+1/max(1, f.known)))
+	return f.seconds * (1 + sigmas*p.spread()*math.Sqrt(1/max(1, f.jobs)+1/max(enough, f.known)))
 }
 
 // ahead forecasts the wait for a slot that all origins share. It is 0 while nothing has been measured, or if a slot

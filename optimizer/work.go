@@ -74,6 +74,7 @@ func (o *Optimizer) make(ctx context.Context, job jobs.Job, previous *cache.Entr
 	if err != nil {
 		return nil, err
 	}
+	jobs.LeaveOrigin(ctx) // what follows is not the origin's time
 	maxAge := max(o.minimumAge(), parseMaxAge(src.CacheControl))
 	now := o.opts.Now()
 
