@@ -49,7 +49,7 @@ race: deps ## the unit tests under the race detector
 e2e: build ## the same requests to the real Next.js and to imgopt: everything must be equal
 	@scripts/test-deps
 	@e2e/setup
-	@$(GO) test -tags e2e -count=1 -timeout 20m ./e2e/...
+	@$(GO) test -tags e2e -count=1 -timeout 20m ./e2e/... ./prewarm/...
 
 .PHONY: stress
 stress: build ## hostile images, origins and clients, killed codecs, overload: nothing may hurt the service
