@@ -31,7 +31,7 @@ func main() {
 	flag.IntVar(&s.rounds, "rounds", 3, "alternating rounds")
 	flag.IntVar(&s.hitSeconds, "hit-seconds", 8, "length of one wrk run")
 	flag.IntVar(&s.coldImages, "cold-images", 0, "images of one cold run (0: chosen by format and width)")
-	flag.IntVar(&s.isolationRounds, "isolation-rounds", 7, "alternating rounds of the isolation measurement, whose differences are small")
+	flag.IntVar(&s.isolationRounds, "isolation-rounds", 5, "alternating rounds of the isolation measurement, whose differences are small")
 	flag.StringVar(&s.only, "only", "", "cold, isolation or hits (default: all)")
 	flag.Parse()
 

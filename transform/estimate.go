@@ -26,7 +26,8 @@ func (c Cost) Under(maxPixels uint64) int64 {
 // The memory of an encoding is a sum of seven parts. The factors were measured with the pinned libvips 8.18.7 on x86-64
 // (the growth of the resident memory of a fresh codec process, which codec/estimate_test.go measures again and
 // compares) on photographs and on noise, the worst case of every encoder; they are those of the noise, so that a
-// photograph's estimate is two to three times what it takes.
+// photograph's estimate is two to four times what it takes. It is further off where a small picture is mostly base,
+// where a strip may be turned, where PNG text is compressed and no bomb, and where the codec fails early.
 //
 //	source       its bytes, which lie in shared memory
 //	base         4 MiB: tables, stacks, what an allocator keeps
@@ -46,12 +47,14 @@ func (c Cost) Under(maxPixels uint64) int64 {
 //	metadata     3 × what a JPEG has in APP segments, a WebP, AVIF or TIFF in blocks for profiles, EXIF and XMP; of
 //	             a PNG 5 × its EXIF and text, and compressed text may be a bomb: 5 × 1,032 × what it takes in the file,
 //	             at most 5 × 50 MB a piece, where libpng stops; at most 2 × 8 MB for a profile
-//	rows         the caches between the steps: 1.5 × up to 2,048 rows of what is decoded (a JPEG is decoded at 1/2,
-//	             1/4 or 1/8 where that is still larger than the target); with alpha twice that, because colours are
-//	             premultiplied
-//	turned       the target once, where EXIF asks for a quarter turn or a half one
-//	encoder      in bytes per pixel of the target: JPEG 11, WebP 21 (with alpha 42), AVIF 36 and 16 MiB (with alpha 46 and 32 MiB),
-//	             PNG 58 up to 4.2 megapixels (its quantizer then takes a thriftier way: 26), GIF 30, TIFF 12
+//	rows         the caches between the steps: 2.5 × all rows of what is decoded (a JPEG is decoded at 1/2, 1/4 or 1/8
+//	             where that is still larger than the target), but at most 2,048 rows; with alpha twice that, because
+//	             colours are premultiplied; 4 MiB for tables where CMYK is converted
+//	turned       the target once, where EXIF asks for a quarter turn or a half one; with a quarter turn the dearer of
+//	             both ways counts, because readers disagree about odd EXIF
+//	encoder      in bytes per pixel of the target: JPEG 11, WebP 21 (with alpha 42), AVIF 36 and up to 16 MiB (with
+//	             alpha 46 and 32 MiB), PNG 58 up to 4.2 megapixels (its quantizer then takes a thriftier way: 26),
+//	             GIF 30 and 20, TIFF 5
 //
 // AVIF frees its decoder before the encoder begins, so that the larger of the two counts.
 const (
@@ -60,7 +63,8 @@ const (
 	// unknownBytes is for what has no header that is understood. libvips refuses nearly all of it at once.
 	unknownBytes = 64 << 20
 	cachedRows   = 2048
-	rowCaches    = 1.5
+	rowCaches    = 2.5
+	tableBytes   = 4 << 20
 	// highMemoryPixels is where the quantizer of PNG and GIF stops keeping a copy of the picture in floating point.
 	highMemoryPixels = 1 << 22
 )
@@ -72,7 +76,7 @@ var encoderBytes = map[string]struct{ opaque, alpha float64 }{
 	WebP: {21, 42},
 	AVIF: {36, 46},
 	GIF:  {30, 32},
-	TIFF: {12, 16},
+	TIFF: {5, 6},
 }
 
 // Estimate reads the header of a source whose type is media and says what encoding it for spec will cost. It never
@@ -144,9 +148,12 @@ func (p picture) cost(media string, spec Spec) float64 {
 		}
 	}
 	channels := float64(p.bands * p.sample)
-	rows := rowCaches * (width / by) * channels * min(height/by, cachedRows)
-	if p.alpha {
+	rows := (width / by) * channels * min(rowCaches*height/by, cachedRows)
+	switch {
+	case p.alpha:
 		rows *= 2
+	case p.bands >= 4:
+		rows += tableBytes
 	}
 	copied := 0.0
 	if p.turn != turnNone {
@@ -172,12 +179,15 @@ func (p picture) encoder(media string, spec Spec, target float64) float64 {
 	}
 	switch {
 	case output == AVIF:
+		fixed := min(256*target, 16<<20)
 		if p.alpha { // two pictures are encoded
-			return factor*target + 32<<20
+			fixed *= 2
 		}
-		return factor*target + 16<<20
+		return factor*target + fixed
 	case output == PNG && target > highMemoryPixels:
 		return max(factor*highMemoryPixels, 26*target)
+	case output == GIF && target > highMemoryPixels:
+		return max(factor*highMemoryPixels, 20*target)
 	}
 	return factor * target
 }

@@ -164,23 +164,23 @@ var variants = []variantOf{
 	{"jpeg cmyk", false, cmyk(false)},
 	{"jpeg cmyk progressive", false, cmyk(true)},
 	{"jpeg turned", false, turned(viaJPEG(vips.JpegExportParams{}))},
-	{"jpeg turned progressive", true, turned(viaJPEG(vips.JpegExportParams{Interlace: true}))},
-	{"png 8", true, viaPNG(vips.PngExportParams{})},
+	{"jpeg turned progressive", false, turned(viaJPEG(vips.JpegExportParams{Interlace: true}))},
+	{"png 8", false, viaPNG(vips.PngExportParams{})},
 	{"png 8 interlaced", false, viaPNG(vips.PngExportParams{Interlace: true})},
 	{"png 16", false, viaPNG(vips.PngExportParams{Bitdepth: 16})},
 	{"png 16 interlaced", true, viaPNG(vips.PngExportParams{Bitdepth: 16, Interlace: true})},
 	{"png palette", false, viaPNG(vips.PngExportParams{Palette: true, Bitdepth: 8, Quality: 90})},
 	{"webp lossy", true, viaWebP(vips.WebpExportParams{})},
-	{"webp lossless", true, viaWebP(vips.WebpExportParams{Lossless: true})},
+	{"webp lossless", false, viaWebP(vips.WebpExportParams{Lossless: true})},
 	{"avif 8", true, viaAVIF(vips.AvifExportParams{Quality: 60, Bitdepth: 8})},
 	{"avif 8 444", false, viaAVIF(vips.AvifExportParams{Quality: 95, Bitdepth: 8})},
 	{"avif 10", false, viaAVIF(vips.AvifExportParams{Quality: 60, Bitdepth: 10})},
-	{"gif", true, func(t testing.TB, m *image.NRGBA) []byte {
+	{"gif", false, func(t testing.TB, m *image.NRGBA) []byte {
 		return inVips(t, m, func(r *vips.ImageRef) ([]byte, *vips.ImageMetadata, error) {
 			return r.ExportGIF(&vips.GifExportParams{Bitdepth: 8, Effort: 1})
 		})
 	}},
-	{"tiff strips", true, viaTIFF(vips.TiffExportParams{Compression: vips.TiffCompressionLzw})},
+	{"tiff strips", false, viaTIFF(vips.TiffExportParams{Compression: vips.TiffCompressionLzw})},
 	{"tiff tiles", false, viaTIFF(vips.TiffExportParams{Compression: vips.TiffCompressionDeflate, Tile: true, TileHeight: 256, TileWidth: 256})},
 	{"tiff jpeg tiles", false, viaTIFF(vips.TiffExportParams{Quality: 80, Compression: vips.TiffCompressionJpeg, Tile: true, TileHeight: 256, TileWidth: 256})},
 	{"tiff whole", true, func(t testing.TB, m *image.NRGBA) []byte {

@@ -42,6 +42,9 @@ func TestRestrictionsHold(t *testing.T) {
 	pid, said := p.victims()[0], p.Restrictions()
 	t.Log(said)
 	status := procFile(t, pid, "status")
+	if name := field(t, status, "Name:"); name != "imgopt-codec" {
+		t.Errorf("its name is %q", name)
+	}
 	if !strings.Contains(said, "no_new_privs") || field(t, status, "NoNewPrivs:") != "1" {
 		t.Errorf("new privileges: %s", field(t, status, "NoNewPrivs:"))
 	}

@@ -74,7 +74,7 @@ func newLink(maxSource, maxResult int) (l *link, theirs *os.File, err error) {
 func (l *link) ask(ctx context.Context, src []byte, spec transform.Spec, limit time.Duration, watch func() error) ([]byte, reply, error) {
 	l.seq = rand.Uint64() // so that an answer sent ahead of the question is none
 	copy(l.source.data, src)
-	defer l.source.trim(len(src))
+	defer l.source.trim(len(src), keepSource)
 
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -86,9 +86,6 @@ func (l *link) ask(ctx context.Context, src []byte, spec transform.Spec, limit t
 			<-interrupted // or it would move the deadline of the next job
 		}
 	}()
-	if err := ctx.Err(); err != nil {
-		return nil, reply{}, fmt.Errorf("encoding: %w", context.Cause(ctx))
-	}
 	// Only a process that answers without ever reading a question can keep this from being written.
 	if err := l.control.SetWriteDeadline(time.Now().Add(watchEvery)); err != nil {
 		return nil, reply{}, fmt.Errorf("%w: %w", errNotSent, err)
@@ -113,7 +110,7 @@ func (l *link) ask(ctx context.Context, src []byte, spec transform.Spec, limit t
 	// it may still write to the area only changes which bytes of its own it hands out.
 	out := make([]byte, rep.result)
 	copy(out, l.result.data)
-	l.result.trim(rep.result)
+	l.result.trim(rep.result, keepResult)
 	return out, rep, nil
 }
 

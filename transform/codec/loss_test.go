@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -184,15 +186,21 @@ func TestKilledForWantOfMemoryOrByHand(t *testing.T) {
 // A process that is stopped, before it gets a job or while it has one, is replaced and the job done in another.
 func TestStoppedProcessesAreReplaced(t *testing.T) {
 	p := pool(t, patient(t))
-	if err := unix.Kill(p.victims()[0], unix.SIGSTOP); err != nil {
+	idle := p.victims()[0]
+	if err := unix.Kill(idle, unix.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	started := time.Now()
+	for deadline := time.Now().Add(10 * time.Second); !strings.Contains(readStat(t, idle), ") T "); {
+		if time.Now().After(deadline) {
+			t.Fatal("the process does not stop")
+		}
+		time.Sleep(time.Millisecond) // a signal takes its time
+	}
 	if _, err := p.Encode(t.Context(), jpegOf(t, picture(300, 200)), transform.Spec{Output: transform.WebP, Width: 64, Quality: 75}); err != nil {
 		t.Errorf("stopped while idle: %v", err)
 	}
-	if took := time.Since(started); took > watchEvery {
-		t.Errorf("a process that was stopped before the job was noticed after %s only", took)
+	if st := p.Stats(); st.Stopped != 1 || st.Canceled != 0 {
+		t.Errorf("%+v: a job was given to a process that was stopped", st)
 	}
 	stop := whileBusy(p, func(pid int) bool { _ = unix.Kill(pid, unix.SIGSTOP); return false })
 	if _, err := p.Encode(t.Context(), slowSource(t), slowSpec); err != nil {
@@ -253,4 +261,13 @@ func TestStatsTellUtilization(t *testing.T) {
 	if st := p.Stats(); st.BusyTime > all || st.BusyTime < all*8/10 || st.WaitTime < all/4 || st.WaitTime > all {
 		t.Errorf("after %s: %+v", all, st)
 	}
+}
+
+func readStat(t *testing.T, pid int) string {
+	t.Helper()
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }

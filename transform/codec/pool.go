@@ -142,8 +142,9 @@ func (p *Pool) try(ctx context.Context, src []byte, spec transform.Spec) ([]byte
 	if result == "crashed" || result == "gone" {
 		p.note(err)
 	}
+	killed := proc.doomed // from here on it may be another goroutine's
 	p.release(proc)
-	if proc.doomed {
+	if killed {
 		proc.awaitEnd(reapGrace) // whoever counts memory may take this job's to be free when Encode returns
 	}
 	return out, err

@@ -107,6 +107,9 @@ func (p *process) run(ctx context.Context, src []byte, spec transform.Spec, limi
 	if len(src) > len(p.source.data) {
 		return nil, reply{}, &transform.CodecError{Message: fmt.Sprintf("source of %d bytes, at most %d", len(src), len(p.source.data))}
 	}
+	if ctx.Err() != nil {
+		return nil, reply{}, fmt.Errorf("encoding: %w", context.Cause(ctx))
+	}
 	p.jobs++
 	handed, used, kills := time.Now(), p.cpu(), oom.recent()
 	enforced := limit

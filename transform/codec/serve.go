@@ -30,6 +30,9 @@ func preferAsVictim() {
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)
 }
 
+// introduce gives the process the name that ps and top show; it would be that of a link to the binary.
+func introduce() { _ = os.WriteFile("/proc/self/comm", []byte("imgopt-codec"), 0) }
+
 type childSettings struct {
 	Options transform.Options
 	MaxData uint64
@@ -41,6 +44,7 @@ var errTooLarge = errors.New("result is larger than the result area")
 // Serve is the whole life of a codec process: it takes requests until the service closes the socket. What it
 // returns is an error of the set-up or of the protocol, never of an image.
 func Serve() error {
+	introduce()
 	preferAsVictim()
 	var settings childSettings
 	if err := json.Unmarshal([]byte(os.Getenv(settingsEnv)), &settings); err != nil {

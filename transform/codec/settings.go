@@ -2,6 +2,9 @@
 // the service. A Pool keeps one process per worker, started ahead and replaced at once; each is this same binary
 // with a hidden subcommand, without network, files or the right to start anything (sandbox.go), at a lower
 // scheduling priority than the service.
+//
+// A process that was lost through no fault of its image costs the image nothing: the job is done in another one
+// (ending.go). The service trusts nothing that a process sends (link.go).
 package codec
 
 import (
@@ -41,7 +44,8 @@ type Outcome struct {
 	Output string
 	// Wait is the time until a process was free, Wall the time in it, CPU its processor time.
 	Wait, Wall, CPU time.Duration
-	// Result is "ok", "failed" (the image cannot be encoded), "timeout", "crashed", "gone" or "canceled".
+	// Result is "ok", "failed" (the image cannot be encoded), "timeout", "crashed", "gone" (the process was lost through
+	// no fault of the image) or "canceled".
 	Result string
 }
 

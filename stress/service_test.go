@@ -1,0 +1,226 @@
+//go:build e2e
+
+package stress
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// service is a running `imgopt serve`. It leads a process group of its own.
+type service struct {
+	addr, admin string // host:port of the listeners
+	cmd         *exec.Cmd
+	log         string // file
+	ended       chan struct{}
+}
+
+// starter runs functions on one thread that lives as long as the tests do: the kernel kills what was started when
+// the thread that did it ends, so no service is left behind by tests that are killed.
+var starter = sync.OnceValue(func() chan<- func() {
+	work := make(chan func())
+	go runOnThread(work)
+	return work
+})
+
+func runOnThread(work <-chan func()) {
+	runtime.LockOSThread()
+	for f := range work {
+		f()
+	}
+}
+
+// startReaped starts a command whose process does not outlive the tests.
+func startReaped(cmd *exec.Cmd) error {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	started := make(chan error)
+	starter() <- func() { started <- cmd.Start() }
+	return <-started
+}
+
+// program is the one under test: $IMGOPT_BIN, or what `make build` makes.
+func program(t testing.TB) string {
+	t.Helper()
+	path := os.Getenv("IMGOPT_BIN")
+	if path == "" {
+		path = "../bin/imgopt"
+	}
+	path, err := filepath.Abs(path)
+	if err == nil {
+		_, err = os.Stat(path)
+	}
+	if err != nil {
+		t.Fatalf("the program under test is missing; build it (make build): %v", err)
+	}
+	return path
+}
+
+// patience is how long a test waits for what should happen at once, on a machine that may be busy.
+const patience = 30 * time.Second
+
+// anyHost lets absolute urls lead anywhere.
+const anyHost = `--images.remotePatterns=[{hostname: "**"}]`
+
+// startService starts `imgopt serve` on free ports and waits until it is ready.
+func startService(t testing.TB, flags ...string) *service {
+	t.Helper()
+	dir := t.TempDir()
+	s := &service{log: filepath.Join(dir, "log"), ended: make(chan struct{})}
+	log, err := os.Create(s.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	flags = append([]string{"serve", "--listen=127.0.0.1:0", "--adminListen=127.0.0.1:0", "--log.format=json", "--log.access=false"}, flags...)
+	s.cmd = exec.Command(program(t), flags...)
+	s.cmd.Env = []string{"TMPDIR=" + dir}
+	s.cmd.Stderr = log
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := startReaped(s.cmd); err != nil {
+		t.Fatalf("starting imgopt: %v", err)
+	}
+	go func() {
+		_ = s.cmd.Wait() // the state tells
+		close(s.ended)
+	}()
+	t.Cleanup(func() { s.cleanup(t) })
+	eventually(t, "the service listens", func() bool {
+		s.mustRun(t)
+		return s.readAddresses(t)
+	})
+	eventually(t, "the service is ready", func() bool {
+		a, err := get("http://" + s.admin + "/readyz")
+		return err == nil && a.status == http.StatusOK
+	})
+	return s
+}
+
+// cleanup ends the service, which must have lived until now and must not have panicked.
+func (s *service) cleanup(t testing.TB) {
+	_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have been ended by the test
+	select {
+	case <-s.ended:
+	case <-time.After(patience):
+		t.Error("imgopt does not end")
+		_ = s.cmd.Process.Kill()
+		<-s.ended
+	}
+	log, err := os.ReadFile(s.log)
+	if err != nil {
+		t.Error(err)
+	}
+	for _, bad := range []string{"panic: ", "panic serving", "fatal error: ", "DATA RACE"} {
+		if i := bytes.Index(log, []byte(bad)); i >= 0 {
+			t.Errorf("imgopt wrote %q:\n%s", bad, log[max(0, i-500):min(len(log), i+3000)])
+		}
+	}
+	if t.Failed() {
+		t.Logf("the end of imgopt's log:\n%s", log[max(0, len(log)-3000):])
+	}
+}
+
+// readAddresses looks for the listeners in the log.
+func (s *service) readAddresses(t testing.TB) bool {
+	log, err := os.ReadFile(s.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range bytes.Lines(log) {
+		var l struct{ Msg, What, Address string }
+		if json.Unmarshal(line, &l) == nil && l.Msg == "listening" {
+			switch l.What {
+			case "public":
+				s.addr = l.Address
+			case "admin":
+				s.admin = l.Address
+			}
+		}
+	}
+	return s.addr != "" && s.admin != ""
+}
+
+func (s *service) pid() int { return s.cmd.Process.Pid }
+
+// alive reports whether the process that was started still runs.
+func (s *service) alive() bool {
+	select {
+	case <-s.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// mustRun ends the test when the service has died.
+func (s *service) mustRun(t testing.TB) {
+	t.Helper()
+	if !s.alive() {
+		t.Fatalf("imgopt has ended: %v", s.cmd.ProcessState)
+	}
+}
+
+// eventually waits until a condition holds.
+func eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	if err := waitFor(patience, holds); err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+var errNever = errors.New("not so for too long")
+
+// waitFor asks until a condition holds or the time is over.
+func waitFor(limit time.Duration, holds func() bool) error {
+	for deadline := time.Now().Add(limit); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%w (%v)", errNever, limit)
+		}
+	}
+	return nil
+}
+
+// known are the flags that the program under test has.
+var known = struct {
+	sync.Once
+	help string
+}{}
+
+// optional returns those of the flags (given as "--name=value") that the program under test has.
+func optional(t testing.TB, flags ...string) []string {
+	t.Helper()
+	var have []string
+	for _, flag := range flags {
+		if hasFlag(t, flag) {
+			have = append(have, flag)
+		}
+	}
+	return have
+}
+
+func hasFlag(t testing.TB, flag string) bool {
+	t.Helper()
+	known.Do(func() {
+		help, err := exec.Command(program(t), "serve", "--help").CombinedOutput()
+		if err != nil {
+			t.Fatalf("imgopt serve --help: %v", err)
+		}
+		known.help = string(help)
+	})
+	name, _, _ := strings.Cut(flag, "=")
+	return strings.Contains(known.help, name+" ")
+}
