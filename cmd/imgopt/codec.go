@@ -13,7 +13,10 @@ func codecCommand() *cobra.Command {
 		Short:  "One codec process (started by serve)",
 		Hidden: true,
 		Args:   noArguments,
-		RunE:   func(*cobra.Command, []string) error { return codec.Serve() },
+		RunE: func(*cobra.Command, []string) error {
+			_ = setSlices(0) // what the service has is not for codecs; where it cannot be changed, they share more evenly
+			return codec.Serve()
+		},
 	}
 }
 

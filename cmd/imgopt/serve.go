@@ -48,6 +48,9 @@ func serve(ctx context.Context, c *config.Config, plan memoryPlan, log *slog.Log
 		return err
 	}
 	plan.apply(log)
+	if err := setSlices(serviceSlice); err != nil {
+		log.Debug("hits may wait for codecs a little", "error", err)
+	}
 	s, err := newService(c, plan, log)
 	if err != nil {
 		for _, l := range listeners {
