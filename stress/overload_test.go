@@ -193,7 +193,8 @@ func (m *measured) check(t *testing.T) {
 				t.Errorf("%s: %d of %d answered with %d: %+v", r.Name, r.ByStatus[status].N, r.Due, status, r)
 			}
 		}
-		idle, busy := m.Idle.Classes[i].ByStatus[status].P99, m.Busy.Classes[i].ByStatus[status].P99
+		// What the service takes: the driver is woken late on busy CPUs as well.
+		idle, busy := m.Idle.Classes[i].Served[status].P99, m.Busy.Classes[i].Served[status].P99
 		if most := hitGoal(idle); busy > most {
 			t.Errorf("%s: p99 %s under load, %s idle; at most %s", m.Busy.Classes[i].Name, ms(busy), ms(idle), ms(most))
 		}
@@ -212,8 +213,8 @@ func (m *measured) check(t *testing.T) {
 	if made.Max > jobBudget+time.Second {
 		t.Errorf("an accepted image took %v, the budget is %v", made.Max, jobBudget)
 	}
-	if most := slackFactor() * 50 * time.Millisecond; refused.P99 > most {
-		t.Errorf("refused: p99 %s, at most %s", ms(refused.P99), ms(most))
+	if took, most := cold.Served[http.StatusServiceUnavailable].P99, slackFactor()*50*time.Millisecond; took > most {
+		t.Errorf("refused: p99 %s, at most %s", ms(took), ms(most))
 	}
 	// Whatever is refused costs something, but most of the capacity is left for what is accepted.
 	if rate := float64(made.N) / m.Busy.Wall.Seconds(); rate < m.Capacity/3 {
@@ -238,10 +239,15 @@ func (m *measured) report(t *testing.T, during time.Duration) {
 	made := cold.ByStatus[http.StatusOK]
 	r.line("Capacity %.1f new images a second; offered %.0f a second for %v beside %d hits and %d answers 304 a second.",
 		m.Capacity, overload*m.Capacity, during, hitRate, freshRate)
-	rows := [][]string{{"answers", "", "count", "p50", "p99", "p99.9", "max", "p99 of the driver's own delay"}}
+	r.line("Served is the time from when a request was written to when the last byte of its answer had arrived; due, that from when it was to be written to when " +
+		"its answer had been read: with the driver's own delays on CPUs that it shares.")
+	rows := [][]string{{"answers", "", "count", "served p50", "p99", "p99.9", "max", "due p50", "p99", "p99.9", "max"}}
 	row := func(name, when string, c load.ClassResult, status int) {
-		times := c.ByStatus[status]
-		rows = append(rows, []string{name, when, strconv.Itoa(times.N), ms(times.P50), ms(times.P99), ms(times.P999), ms(times.Max), ms(c.Late.P99)})
+		cells := []string{name, when, strconv.Itoa(c.ByStatus[status].N)}
+		for _, times := range []load.Times{c.Served[status], c.ByStatus[status]} {
+			cells = append(cells, ms(times.P50), ms(times.P99), ms(times.P999), ms(times.Max))
+		}
+		rows = append(rows, cells)
 	}
 	for i, status := range []int{http.StatusOK, http.StatusNotModified} {
 		row(m.Idle.Classes[i].Name, "idle", m.Idle.Classes[i], status)

@@ -193,10 +193,10 @@ func readGIF(b []byte) (picture, bool) {
 	return p, true
 }
 
-// readWebP reads the chunks up to the first picture.
+// readWebP reads the chunks: the canvas, the first picture, and EXIF, which follows it.
 func readWebP(b []byte) (picture, bool) {
 	p := picture{bands: 3, sample: 1, scaled: true, perTarget: 10}
-	full := 0.0
+	full, found := 0.0, false
 	for i, steps := 12, 0; i+8 <= len(b) && steps < maxSteps; steps++ {
 		length := int(binary.LittleEndian.Uint32(b[i+4:]))
 		body := part(b, i+8, length)
@@ -212,9 +212,6 @@ func readWebP(b []byte) (picture, bool) {
 			if body[0]&0x2c != 0 { // profile, EXIF, XMP
 				p.metadata = metadataCopies * float64(len(b))
 			}
-			if body[0]&0x08 != 0 { // EXIF follows the pixels: not looked for, both ways are reckoned with
-				p.turn = turnQuarter
-			}
 		case "ALPH":
 			p.alpha, p.bands, full = true, 4, 5.5
 		case "VP8 ":
@@ -222,7 +219,7 @@ func readWebP(b []byte) (picture, bool) {
 				return p, false
 			}
 			p.frame(int(binary.LittleEndian.Uint16(body[6:])&0x3fff), int(binary.LittleEndian.Uint16(body[8:])&0x3fff), full)
-			return p, true
+			found = true
 		case "VP8L":
 			if len(body) < 5 || body[0] != 0x2f {
 				return p, false
@@ -232,11 +229,14 @@ func readWebP(b []byte) (picture, bool) {
 				p.alpha, p.bands = true, 4
 			}
 			p.frame(int(bits&0x3fff)+1, int(bits>>14&0x3fff)+1, 4.5)
-			return p, true
+			found = true
+		case "EXIF":
+			// Some writers begin it as a JPEG does.
+			p.turn = max(p.turn, exifTurn(bytes.TrimPrefix(body, []byte("Exif\x00\x00"))))
 		}
 		i += 8 + length + length&1
 	}
-	return p, false
+	return p, found
 }
 
 // frame sets the size of a picture, which may be larger than the canvas before it said, and what a decoder holds of it.

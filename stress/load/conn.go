@@ -2,10 +2,12 @@ package load
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,6 +20,8 @@ type conn struct {
 	busy       bool
 	use        int   // requests sent on it
 	due        int64 // of the request under way
+	written    int64 // when it was written, in nanoseconds since 1970
+	arrived    int64 // when what was read last had arrived
 
 	// The answer so far.
 	head       []byte // until its empty line
@@ -57,6 +61,8 @@ func (d *driver) connect(c *class, due int64) error {
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
 		return fmt.Errorf("load: TCP_NODELAY: %w", err)
 	}
+	// Not all kernels and networks have it; then the time of reading counts.
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
 	if err := unix.Connect(fd, &d.to); err != nil && !errors.Is(err, unix.EINPROGRESS) {
 		d.fail(k, fmt.Errorf("connecting: %w", err))
 		return nil
@@ -99,7 +105,8 @@ func (d *driver) ready(fd int) error {
 		}
 		return d.send(k, k.due)
 	}
-	n, err := unix.Read(fd, d.buffer)
+	n, control, _, _, err := unix.Recvmsg(fd, d.buffer, d.control, 0)
+	k.arrived = arrival(d.control[:max(control, 0)])
 	switch {
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
 		return nil
@@ -122,6 +129,15 @@ func (d *driver) ready(fd int) error {
 		return d.answered(k)
 	}
 	return nil
+}
+
+// arrival is the time that the kernel noted for the last byte of a message, or now.
+func arrival(control []byte) int64 {
+	const header = unix.SizeofCmsghdr
+	if len(control) >= header+16 && int32(binary.NativeEndian.Uint32(control[8:])) == unix.SOL_SOCKET && int32(binary.NativeEndian.Uint32(control[12:])) == unix.SO_TIMESTAMPNS {
+		return int64(binary.NativeEndian.Uint64(control[header:]))*int64(time.Second) + int64(binary.NativeEndian.Uint64(control[header+8:]))
+	}
+	return time.Now().UnixNano()
 }
 
 // errAnswer says that what came is no answer.

@@ -21,6 +21,7 @@ type driver struct {
 	classes []*class
 	conns   []*conn // by descriptor
 	buffer  []byte
+	control []byte // of the message that was read last
 	request []byte
 }
 
@@ -37,6 +38,7 @@ type class struct {
 	waiting  queue // due times of requests without a connection
 	sent     queue // of requests in the order they were sent, with their connections
 	byStatus map[int][]sample
+	served   map[int][]sample
 	late     []sample
 	gaveUp   int
 	broken   int
@@ -75,7 +77,7 @@ func newDriver(plan Plan) (*driver, error) {
 	if err != nil || !addr.Addr().Is4() {
 		return nil, fmt.Errorf("load: %q is no IPv4 address with a port (%w)", plan.Addr, err)
 	}
-	d := &driver{plan: plan, to: unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}, buffer: make([]byte, 256<<10)}
+	d := &driver{plan: plan, to: unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}, buffer: make([]byte, 256<<10), control: make([]byte, 256)}
 	if d.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("load: epoll: %w", err)
 	}
@@ -95,7 +97,7 @@ func newDriver(plan Plan) (*driver, error) {
 		}
 		d.classes = append(d.classes, &class{
 			Class: c, head: head + "\r\n", pause: float64(time.Second) / c.Rate, total: total,
-			byStatus: map[int][]sample{200: make([]sample, 0, total)}, late: make([]sample, 0, total),
+			byStatus: map[int][]sample{200: make([]sample, 0, total)}, served: map[int][]sample{200: make([]sample, 0, total)}, late: make([]sample, 0, total),
 		})
 	}
 	return d, d.watch(d.timer, unix.EPOLL_CTL_ADD, unix.EPOLLIN)
@@ -232,6 +234,7 @@ func (d *driver) send(k *conn, due int64) error {
 	k.begin(due)
 	c.sent.push(entry{due, k, k.use})
 	c.late = append(c.late, sample{due, d.now() - due})
+	k.written = time.Now().UnixNano()
 	// A request fits into an empty socket buffer.
 	if n, err := unix.Write(k.fd, d.request); err != nil || n < len(d.request) {
 		d.fail(k, fmt.Errorf("writing %d of %d bytes: %w", n, len(d.request), err))
@@ -253,6 +256,7 @@ func (d *driver) answered(k *conn) error {
 	c, now := k.class, d.now()
 	k.busy = false
 	c.byStatus[k.status] = append(c.byStatus[k.status], sample{k.due, now - k.due})
+	c.served[k.status] = append(c.served[k.status], sample{k.due, k.arrived - k.written})
 	if k.status == 200 && c.Length > 0 && k.body != c.Length {
 		c.length++
 	}
@@ -272,12 +276,12 @@ func (d *driver) answered(k *conn) error {
 
 func (c *class) result() ClassResult {
 	r := ClassResult{
-		Name: c.Name, Due: c.due, ByStatus: map[int]Times{}, GaveUp: c.gaveUp, Broken: c.broken, WrongLength: c.length, NoRetryAfter: c.retry,
+		Name: c.Name, Due: c.due, ByStatus: map[int]Times{}, Served: map[int]Times{}, GaveUp: c.gaveUp, Broken: c.broken, WrongLength: c.length, NoRetryAfter: c.retry,
 		Late: summarize(c.late), Conns: c.opened, Waited: c.waited, Why: c.why,
 	}
 	for status, samples := range c.byStatus {
 		if len(samples) > 0 {
-			r.ByStatus[status] = summarize(samples)
+			r.ByStatus[status], r.Served[status] = summarize(samples), summarize(c.served[status])
 		}
 	}
 	return r

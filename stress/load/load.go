@@ -56,8 +56,11 @@ type ClassResult struct {
 	Name string
 	// Due counts the requests that were to be sent.
 	Due int
-	// ByStatus are the complete answers, with the time from when they were due to their last byte.
+	// ByStatus are the complete answers, with the time from when they were due to when their last byte was read.
 	ByStatus map[int]Times
+	// Served is what the server takes of it: the time from when a request was written to when the last byte of its
+	// answer had arrived in the kernel. What it takes the driver to be woken is not a part of it.
+	Served map[int]Times
 	// GaveUp counts requests whose client left, Broken those whose connection ended or made no sense.
 	GaveUp, Broken int
 	// WrongLength counts bodies of another length than Class.Length, NoRetryAfter answers 503 without that header.

@@ -92,6 +92,10 @@ func TestDueTime(t *testing.T) {
 	if times := r.ByStatus[200]; times.N != 20 || times.P50 < 250*time.Millisecond || times.Max < 390*time.Millisecond {
 		t.Errorf("%+v", r)
 	}
+	// Only the first was served slowly.
+	if served := r.Served[200]; served.N != 20 || served.P50 > 100*time.Millisecond || served.Max < 390*time.Millisecond {
+		t.Errorf("served: %+v", served)
+	}
 	if r.Waited != 19 || r.Late.P50 < 250*time.Millisecond {
 		t.Errorf("waited for a connection: %d, late %+v", r.Waited, r.Late)
 	}
@@ -145,5 +149,36 @@ func TestRefused(t *testing.T) {
 	}
 	if _, err := Run(Plan{Addr: addr, Classes: []Class{{}}}); err == nil {
 		t.Error("no error for an empty class")
+	}
+}
+
+// The time of arrival is the kernel's, not that of reading.
+func TestArrival(t *testing.T) {
+	release := make(chan struct{})
+	addr := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "x")
+		close(release)
+	})
+	d, err := newDriver(Plan{Addr: addr, Classes: []Class{{Name: "one", Rate: 1, Before: "/", Conns: 1, Timeout: time.Minute}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	d.began = time.Now()
+	if err := d.connect(d.classes[0], 0); err != nil {
+		t.Fatal(err)
+	}
+	k := d.classes[0].sent.head().conn
+	if err := d.ready(k.fd); err != nil { // connected: the request is written
+		t.Fatal(err)
+	}
+	<-release
+	time.Sleep(100 * time.Millisecond) // the answer has arrived and nobody has read it
+	if err := d.ready(k.fd); err != nil {
+		t.Fatal(err)
+	}
+	r := d.classes[0].result()
+	if r.Answers() != 1 || r.ByStatus[200].Max < 100*time.Millisecond || r.Served[200].Max > 90*time.Millisecond {
+		t.Errorf("%+v", r)
 	}
 }
