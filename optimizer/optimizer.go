@@ -56,6 +56,8 @@ type Options struct {
 	// bound but the engine's own.
 	Bytes *admission.Budget
 	Gate  *admission.Gate
+	// MaxInputPixels is the engine's limit: what exceeds it is refused from its header and takes next to no memory.
+	MaxInputPixels uint64
 	// Queue holds the jobs; the optimizer owns it and closes it.
 	Queue jobs.Queue
 	// Jobs configures the dispatcher.

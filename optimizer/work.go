@@ -142,7 +142,7 @@ func priority(job jobs.Job) admission.Priority {
 func (o *Optimizer) encode(ctx context.Context, e *cache.Entry, body []byte, plan transform.Plan, job jobs.Job, held *admission.Reservation) error {
 	started := time.Now()
 	spec := transform.Spec{Output: plan.Output, Width: job.Spec.Width, Quality: job.Spec.Quality}
-	leave, err := o.opts.Gate.Enter(ctx, priority(job), transform.Estimate(body, plan.Source, spec).Bytes)
+	leave, err := o.opts.Gate.Enter(ctx, priority(job), transform.Estimate(body, plan.Source, spec).Under(o.opts.MaxInputPixels))
 	if err != nil {
 		return err
 	}

@@ -101,12 +101,15 @@ func newService(c *config.Config, plan memoryPlan, log *slog.Logger) (_ *service
 		return nil, err
 	}
 	s.optimizer, err = optimizer.New(optimizer.Options{
-		Store:      store,
-		Memory:     memory,
-		Fetcher:    fetcher,
-		Engine:     engine,
-		Bytes:      bytes,
-		Gate:       gate,
+		Store:   store,
+		Memory:  memory,
+		Fetcher: fetcher,
+		Engine:  engine,
+		Bytes:   bytes,
+		Gate:    gate,
+
+		MaxInputPixels: engineOptions(c).MaxInputPixels,
+
 		Queue:      queue,
 		Jobs:       jobOptions(c, log, measured),
 		Observe:    measured,
