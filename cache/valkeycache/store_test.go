@@ -334,7 +334,7 @@ func TestCompact(t *testing.T) {
 // Those who find as many look-ups under way as may be wait, no longer than they want to, and then get theirs.
 func TestManyLookups(t *testing.T) {
 	server := valkeytest.Start(t, valkeytest.Options{})
-	s := newStore(t, valkeycache.Options{Client: connect(t, server.URL(), newPrefix())})
+	s := newStore(t, valkeycache.Options{Client: connect(t, server.URL(), newPrefix()), Timeout: 20 * time.Second})
 	storetest.MustPut(t, s, storetest.Key(1), storetest.Entry(1, 1, 1000))
 	server.Pause()
 	var wg sync.WaitGroup
