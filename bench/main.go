@@ -44,17 +44,21 @@ func main() {
 }
 
 func run(ctx context.Context, s settings) error {
-	r := &report{Started: time.Now().UTC().Format(time.RFC3339), CPUs: runtime.NumCPU(), Go: runtime.Version(), Rounds: s.rounds}
 	for _, part := range []struct {
 		name    string
+		rounds  int
 		measure func(context.Context, settings, *report) error
-	}{{"cold", cold}, {"isolation", isolation}, {"hits", hits}} {
+	}{{"cold", s.rounds, cold}, {"isolation", s.isolationRounds, isolation}, {"hits", s.rounds, hits}} {
 		if s.only != "" && s.only != part.name {
 			continue
 		}
+		r := &report{Started: time.Now().UTC().Format(time.RFC3339), CPUs: runtime.NumCPU(), Go: runtime.Version(), Rounds: part.rounds}
 		if err := part.measure(ctx, s, r); err != nil {
 			return fmt.Errorf("%s: %w", part.name, err)
 		}
+		if err := r.write(s.out, part.name); err != nil {
+			return err
+		}
 	}
-	return r.write(s.out)
+	return nil
 }

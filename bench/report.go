@@ -30,8 +30,8 @@ type report struct {
 	Hits         []hitResult
 }
 
-// write stores the figures as JSON and as a table.
-func (r *report) write(dir string) error {
+// write stores the figures of one part as JSON and as a table.
+func (r *report) write(dir, part string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("making the results folder: %w", err)
 	}
@@ -39,12 +39,12 @@ func (r *report) write(dir string) error {
 	if err != nil {
 		return fmt.Errorf("writing the results: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "latest.json"), append(b, '\n'), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, part+".json"), append(b, '\n'), 0o644); err != nil {
 		return fmt.Errorf("writing the results: %w", err)
 	}
 	table := r.table()
 	fmt.Print("\n", table)
-	if err := os.WriteFile(filepath.Join(dir, "latest.md"), []byte(table), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, part+".md"), []byte(table), 0o644); err != nil {
 		return fmt.Errorf("writing the results: %w", err)
 	}
 	return nil
@@ -52,7 +52,7 @@ func (r *report) write(dir string) error {
 
 func (r *report) table() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %d CPUs, %s, medians of %d alternating rounds (range).\n", r.Started, r.CPUs, r.Go, r.Rounds)
+	fmt.Fprintf(&b, "%s, %d CPUs, %s; medians (range) of %d alternating rounds.\n", r.Started, r.CPUs, r.Go, r.Rounds)
 	if len(r.Cold) > 0 {
 		b.WriteString("\nCold images from one 6-megapixel JPEG, q=75, against the bare loop of the same pipeline (same bytes):\n\n" +
 			"| format, width | imgopt, images/s | bare loop, images/s | ratio | imgopt, CPU s/image | bare loop, CPU s/image | ratio | imgopt, peak memory |\n|---|---|---|---|---|---|---|---|\n")
