@@ -23,9 +23,9 @@ func NewBudget(limit int64) *Budget { return &Budget{limit: limit} }
 
 // Reservation is one holder's share of a Budget. Its methods are called by one goroutine at a time.
 type Reservation struct {
-	budget   *Budget
-	priority Priority
-	held     int64 // guarded by budget.mu
+	budget *Budget
+	rank   Rank
+	held   int64 // guarded by budget.mu
 }
 
 // claim is a Resize that waits.
@@ -36,7 +36,7 @@ type claim struct {
 }
 
 // Reserve opens a reservation of nothing yet. It must be released.
-func (b *Budget) Reserve(p Priority) *Reservation { return &Reservation{budget: b, priority: p} }
+func (b *Budget) Reserve(rank Rank) *Reservation { return &Reservation{budget: b, rank: rank} }
 
 // Resize changes what is held to bytes. Less is granted at once. More waits until there is room: whoever holds
 // something already goes before those who do not, because its end gives something back. The error wraps the context's.
@@ -54,16 +54,23 @@ func (r *Reservation) Resize(ctx context.Context, bytes int64) error {
 		return fmt.Errorf("waiting for memory: %w", context.Cause(ctx))
 	}
 	c := &claim{by: r, bytes: bytes, granted: make(chan struct{})}
-	line := &b.waiting[b.class(r)]
+	p, promoted := r.rank.rank()
+	line := b.line(r, p)
 	place := line.PushBack(c)
 	b.count++
 	b.serve()
 	b.mu.Unlock()
 
-	select {
-	case <-c.granted:
-		return nil
-	case <-ctx.Done():
+	for waits := true; waits; {
+		select {
+		case <-c.granted:
+			return nil
+		case <-promoted:
+			promoted = nil
+			line, place = b.promote(line, place)
+		case <-ctx.Done():
+			waits = false
+		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -76,6 +83,23 @@ func (r *Reservation) Resize(ctx context.Context, bytes int64) error {
 	b.count--
 	b.serve() // somebody behind it may fit
 	return fmt.Errorf("waiting for memory: %w", context.Cause(ctx))
+}
+
+// promote moves a claim to the end of the people's line.
+func (b *Budget) promote(line *list.List, place *list.Element) (*list.List, *list.Element) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c := place.Value.(*claim)
+	select {
+	case <-c.granted: // in the last moment
+		return nil, nil
+	default:
+	}
+	line.Remove(place)
+	line = b.line(c.by, Interactive)
+	place = line.PushBack(c)
+	b.serve() // somebody behind it may fit
+	return line, place
 }
 
 // Release gives everything back. The reservation may be used again.
@@ -104,12 +128,12 @@ func (b *Budget) Stats() BudgetStats {
 
 // The rest is called with mu held.
 
-// class is the place of a reservation's line: holders before others, people before background.
-func (b *Budget) class(r *Reservation) int {
+// line is where a reservation waits: holders before others, people before background.
+func (b *Budget) line(r *Reservation, p Priority) *list.List {
 	if r.held > 0 {
-		return int(r.priority)
+		return &b.waiting[p]
 	}
-	return priorities + int(r.priority)
+	return &b.waiting[priorities+p]
 }
 
 func (b *Budget) set(r *Reservation, bytes int64) {

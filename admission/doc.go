@@ -9,15 +9,6 @@
 // inside needs nothing from the Budget until it has left. Inside the Budget, holders that all want more would wait for
 // each other for ever; so one of them at a time may overdraw. The bytes in use are therefore at most the limit and one
 // largest source.
+//
+// Background work may become somebody's (BackgroundUntil): at both gates it then goes to the end of the people's line.
 package admission
-
-// Priority orders those who wait.
-type Priority uint8
-
-const (
-	// Interactive work has somebody who waits for it.
-	Interactive Priority = iota
-	// Background work is done when nobody waits for other work.
-	Background
-	priorities = 2
-)

@@ -41,20 +41,27 @@ type entrant struct {
 
 // Enter waits for a slot and for cost bytes of memory. leave gives both back; it must be called once. The error wraps
 // the context's.
-func (g *Gate) Enter(ctx context.Context, p Priority, cost int64) (leave func(), err error) {
+func (g *Gate) Enter(ctx context.Context, rank Rank, cost int64) (leave func(), err error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("waiting for a codec: %w", context.Cause(ctx))
 	}
 	e := &entrant{cost: max(cost, 0), since: time.Now(), opened: make(chan struct{})}
+	p, promoted := rank.rank()
 	g.mu.Lock()
 	place := g.waiting[p].PushBack(e)
 	g.open()
 	g.mu.Unlock()
 
-	select {
-	case <-e.opened:
-		return func() { g.leave(e) }, nil
-	case <-ctx.Done():
+	for waits := true; waits; {
+		select {
+		case <-e.opened:
+			return func() { g.leave(e) }, nil
+		case <-promoted:
+			promoted = nil
+			p, place = Interactive, g.promote(place)
+		case <-ctx.Done():
+			waits = false
+		}
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -67,6 +74,22 @@ func (g *Gate) Enter(ctx context.Context, p Priority, cost int64) (leave func(),
 	}
 	g.open()
 	return nil, fmt.Errorf("waiting for a codec: %w", context.Cause(ctx))
+}
+
+// promote moves one who waits to the end of the people's line.
+func (g *Gate) promote(place *list.Element) *list.Element {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	e := place.Value.(*entrant)
+	select {
+	case <-e.opened: // in the last moment
+		return nil
+	default:
+	}
+	g.waiting[Background].Remove(place)
+	place = g.waiting[Interactive].PushBack(e)
+	g.open()
+	return place
 }
 
 func (g *Gate) leave(e *entrant) {

@@ -33,7 +33,7 @@ type visitors struct {
 	wg   sync.WaitGroup
 }
 
-func (v *visitors) enter(name string, p admission.Priority, cost int64) {
+func (v *visitors) enter(name string, p admission.Rank, cost int64) {
 	out := make(chan struct{})
 	v.mu.Lock()
 	v.out[name] = out

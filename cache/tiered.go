@@ -182,29 +182,34 @@ func (g *epoch) load() uint64 {
 // together, each with its tier's name. ErrTooLarge and ErrUnavailable are returned only if e was kept nowhere. An entry
 // that has been purged since work on it began is not kept, which is no failure.
 func (t *Tiered) Put(ctx context.Context, k Key, e *Entry) error {
-	kept := len(t.tiers) == 0
+	_, err := t.PutTiers(ctx, k, e)
+	return err
+}
+
+// PutTiers is Put with the names of the tiers that have e now.
+func (t *Tiered) PutTiers(ctx context.Context, k Key, e *Entry) (kept []string, err error) {
 	var excused, failed []error
 	if mark := t.Mark(); e != nil && e.Mark == 0 && mark > firstMark {
 		e = e.marked(mark)
 	}
 	if e != nil && t.purges.Purged(e) {
-		return nil
+		return nil, nil
 	}
 	t.slowToFast(k, func(tier Tier) {
 		err := tier.Put(ctx, k, e)
 		switch {
 		case err == nil:
-			kept = true
+			kept = append(kept, tier.Name)
 		case errors.Is(err, ErrTooLarge), errors.Is(err, ErrUnavailable):
 			excused = append(excused, fmt.Errorf("%s tier: %w", tier.Name, err))
 		default:
 			failed = append(failed, fmt.Errorf("%s tier: %w", tier.Name, err))
 		}
 	})
-	if !kept {
+	if len(kept) == 0 {
 		failed = append(failed, excused...)
 	}
-	return errors.Join(failed...)
+	return kept, errors.Join(failed...)
 }
 
 // Delete forgets k in every tier.

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"imgopt/valkey"
 )
 
 // checks are rules for single values that the tags of a field cannot express. A check returns what is wrong, or "".
@@ -17,6 +19,27 @@ var checks = map[string]func(string) string{
 	"origin":      checkOrigin,
 
 	"fetch.allowCIDRs": checkCIDR,
+	"storage.url":      checkStorageURL,
+	"storage.prefix":   checkPrefix,
+}
+
+// checkStorageURL leaves out the value's secrets: valkey.ParseURL's errors have none.
+func checkStorageURL(s string) string {
+	if s == "" {
+		return ""
+	}
+	if strings.Contains(s, "://"+redacted+"@") || strings.Contains(s, "assword="+redacted) {
+		return `holds "` + redacted + `" in place of a secret that "imgopt config" left out; put the secret back`
+	}
+	if _, err := valkey.ParseURL(s); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// checkPrefix refuses braces: they would decide on the place of every key in a cluster.
+func checkPrefix(s string) string {
+	return unless(len(s) <= 100 && !strings.ContainsAny(s, "{} \n\r\t"), "must have at most 100 characters, and no braces or spaces")
 }
 
 func unless(fine bool, problem string) string {
@@ -102,6 +125,28 @@ func combinations(c *Config, p *Provenance) (errs Errors) {
 	case c.Storage.Path != "" && filepath.Clean(c.Storage.Path) == filepath.Clean(c.Cache.Disk.Path):
 		add("storage.path", quote(c.Storage.Path), "must be another directory than "+said("cache.disk.path", c.Cache.Disk.Path))
 	}
+	switch {
+	case c.Shared() && c.Storage.URL == "":
+		add("storage.type", quote(c.Storage.Type), "needs storage.url, for example valkey://127.0.0.1:6379")
+	case !c.Shared() && c.Storage.URL != "":
+		add("storage.url", quote(c.Storage.URL), "must be empty unless storage.type is valkey or redis; "+said("storage.type", c.Storage.Type))
+	case !c.Shared() && c.Role != RoleAll:
+		add("role", quote(c.Role), "must be all unless storage.type is valkey or redis; "+said("storage.type", c.Storage.Type))
+	}
+	if c.Shared() && c.Storage.URL != "" {
+		if a, err := valkey.ParseURL(c.Storage.URL); err == nil && c.Storage.DB != 0 && a.DB != 0 && a.DB != c.Storage.DB {
+			add("storage.db", strconv.Itoa(c.Storage.DB), "must be the database that "+said("storage.url", c.Storage.URL)+" names, or be left out")
+		}
+	}
+	const leastToken = 8
+	switch token := c.Debug.ServerTimingToken; {
+	case c.Debug.ServerTiming == TimingRequest && len(token) < leastToken:
+		add("debug.serverTimingToken", "", "must have at least 8 characters; "+said("debug.serverTiming", c.Debug.ServerTiming))
+	case c.Debug.ServerTiming != TimingRequest && token != "":
+		add("debug.serverTimingToken", "", "must be empty unless debug.serverTiming is request; "+said("debug.serverTiming", c.Debug.ServerTiming))
+	case token == redacted:
+		add("debug.serverTimingToken", "", `holds "`+redacted+`" in place of a secret that "imgopt config" left out; put the secret back`)
+	}
 	if c.ShutdownDelay > c.ShutdownTimeout {
 		add("shutdownDelay", quote(c.ShutdownDelay.String()), "must not be longer than "+said("shutdownTimeout", c.ShutdownTimeout.String()))
 	}
@@ -136,7 +181,7 @@ const (
 
 // Validate reports what the mode needs and the configuration lacks, as Errors.
 func (c *Config) Validate(m Mode) error {
-	if m == Serve && len(c.Origin) == 0 {
+	if m == Serve && len(c.Origin) == 0 { // a web process needs it too: it is a part of the keys
 		return Errors{{
 			Key:     "origin",
 			Problem: `not set; "imgopt serve" needs to know where relative urls are fetched: --origin http://127.0.0.1:3000, IMGOPT_ORIGIN, or origin in the configuration file`,

@@ -25,6 +25,8 @@ type Config struct {
 	// Compress the images that are text or bitmaps (SVG, ICO, BMP) for clients that accept it, as `compress` in next.config.js.
 	Compress bool   `key:"compress" default:"true"`
 	Images   Images `key:"images"`
+	// What this process does, where several share `storage.type: valkey`: `web` answers requests and has no codecs, `worker` makes images and has no public listener, `all` does both.
+	Role string `key:"role" default:"all" enum:"all,web,worker"`
 	// Time limit of one job: waiting for a worker, all attempts to fetch the source, and the transformation.
 	Timeout time.Duration `key:"timeout" default:"30s" min:"1ms" max:"1h"`
 	// How often a job is tried, the first time included.
@@ -45,6 +47,7 @@ type Config struct {
 	Cache     Cache     `key:"cache"`
 	Storage   Storage   `key:"storage"`
 	Log       Log       `key:"log"`
+	Debug     Debug     `key:"debug"`
 
 	// Next is what is known about the build in NextDir. It is not a key.
 	Next NextBuild
@@ -151,19 +154,36 @@ type Transform struct {
 	MaxGrowth ByteSize `key:"maxGrowth" default:"256MiB" min:"0"`
 }
 
-// Values of Transform.Isolation and Storage.Type.
+// Values of Transform.Isolation, Storage.Type, Role and Debug.ServerTiming.
 const (
 	IsolationProcess  = "process"
 	IsolationNone     = "none"
 	StorageMemory     = "memory"
 	StorageFilesystem = "filesystem"
+	StorageValkey     = "valkey"
+	StorageRedis      = "redis"
+	RoleAll           = "all"
+	RoleWeb           = "web"
+	RoleWorker        = "worker"
+	TimingNever       = "never"
+	TimingAlways      = "always"
+	TimingRequest     = "request"
 )
 
 // Cache configures where optimized images are kept.
 type Cache struct {
 	// Memory for optimized images; 0 turns the memory cache off. In a container the default is at most a sixth of its memory.
-	Memory ByteSize  `key:"memory" default:"256MiB" min:"0"`
-	Disk   DiskCache `key:"disk"`
+	Memory ByteSize    `key:"memory" default:"256MiB" min:"0"`
+	Disk   DiskCache   `key:"disk"`
+	Valkey ValkeyCache `key:"valkey"`
+}
+
+// ValkeyCache configures the tier of the cache that replicas share. There is one with `storage.type: valkey`.
+type ValkeyCache struct {
+	// How long an optimized image is kept after it has become stale; until then it is served while it is made anew.
+	StaleFor time.Duration `key:"staleFor" default:"24h" min:"1s" max:"87600h"`
+	// Largest optimized image that is kept there. A larger one is passed on to the replicas that wait for it, and kept by them.
+	MaxEntry ByteSize `key:"maxEntry" default:"4MiB" min:"1024" max:"268435456"`
 }
 
 // DiskCache configures the disk tier of the cache.
@@ -174,12 +194,31 @@ type DiskCache struct {
 	Max ByteSize `key:"max" default:"0" min:"0"`
 }
 
-// Storage configures where jobs are kept.
+// Storage configures where jobs are kept, and what replicas share.
 type Storage struct {
-	// Where queued jobs are kept. With `filesystem`, jobs nobody waits for survive a crash.
-	Type string `key:"type" default:"memory" enum:"memory,filesystem"`
+	// Where queued jobs are kept. With `filesystem`, jobs nobody waits for survive a crash. With `valkey` or `redis`, which are the same, all processes with the same url and prefix are one optimizer: an image is made once for all of them, by whichever is free, and they share a cache.
+	Type string `key:"type" default:"memory" enum:"memory,filesystem,valkey,redis"`
 	// Directory for `storage.type: filesystem`.
 	Path string `key:"path"`
+	// The server for `storage.type: valkey` (Valkey 8 or Redis 7): `valkey://[user:password@]host[:port][/db]`, or `redis://`, `valkeys://` and `rediss://` (TLS). Several hosts with commas are nodes of a cluster, or the sentinels with `?sentinel=name`. More options: `cluster`, `ca`, `cert`, `key`, `serverName`, `insecure`, `sentinelUsername`, `sentinelPassword`. The userinfo is never logged or shown.
+	URL string `key:"url"`
+	// Begins the name of every key and channel there.
+	Prefix string `key:"prefix" default:"imgopt:"`
+	// Number of the database there, if the url does not name one.
+	DB int `key:"db" default:"0" min:"0" max:"65535"`
+	// Time limit of one attempt to connect there.
+	ConnectTimeout time.Duration `key:"connectTimeout" default:"1s" min:"1ms" max:"1m"`
+	// Time limit of looking up an image there. What takes longer is a miss; when it happens again and again, the server is left alone until it answers.
+	Timeout time.Duration `key:"timeout" default:"250ms" min:"1ms" max:"1m"`
+	// How long the end of a job is remembered there for replicas that ask a moment late.
+	ResultTTL time.Duration `key:"resultTTL" default:"10s" min:"1s" max:"1h"`
+	// How long the failure of a job (status 500 and above) answers for further requests, so that a failing origin is not hammered.
+	ErrorTTL time.Duration `key:"errorTTL" default:"5s" min:"1s" max:"1h"`
+}
+
+// Shared reports whether jobs and images are shared with other processes.
+func (c *Config) Shared() bool {
+	return c.Storage.Type == StorageValkey || c.Storage.Type == StorageRedis
 }
 
 // Log configures the log.
@@ -190,6 +229,16 @@ type Log struct {
 	Format string `key:"format" default:"text" enum:"text,json"`
 	// Log every request.
 	Access bool `key:"access" default:"true"`
+}
+
+// Debug configures what helps to find out why something is slow.
+type Debug struct {
+	// Serve profiles of the process on the admin listener (`/debug/pprof/`).
+	Pprof bool `key:"pprof" default:"false"`
+	// Whether answers tell where their time went, in the header `Server-Timing`, which browsers show: to nobody, to everybody, or to those who send `debug.serverTimingToken` in the header `X-Imgopt-Timing`.
+	ServerTiming string `key:"serverTiming" default:"never" enum:"never,always,request"`
+	// What has to be sent for `debug.serverTiming: request`, at least 8 characters. Never logged or shown.
+	ServerTimingToken string `key:"serverTimingToken"`
 }
 
 // RemotePattern is one element of images.remotePatterns. A nil field was not given and matches anything; a pointer to

@@ -130,10 +130,6 @@ func (d *decoder) text(k *key, path string, n *yaml.Node) string {
 		if slices.Contains(k.enum, s) {
 			return s
 		}
-		if k.path == "storage.type" && (s == "valkey" || s == "redis") {
-			d.fail(n, path, "not available in this version; must be %s", oneOf(k.enum))
-			return ""
-		}
 		d.fail(n, path, "must be %s", oneOf(k.enum))
 		return ""
 	}

@@ -69,10 +69,16 @@ func oneLine(s string) string {
 // redacted stands for the userinfo of a url wherever a configuration is shown.
 const redacted = "redacted"
 
-var userinfo = regexp.MustCompile(`(://)[^\s,"']*@`)
+var (
+	userinfo = regexp.MustCompile(`(://)[^\s"']*@`)
+	password = regexp.MustCompile(`(?i)([?&][a-z]*password=)[^\s"'&]*`)
+)
 
-// redact hides the userinfo of every url in s. The last @ counts, because an unescaped password may hold slashes.
-func redact(s string) string { return userinfo.ReplaceAllString(s, "${1}"+redacted+"@") }
+// redact hides the userinfo of every url in s, and passwords in their queries. The last @ counts, because an unescaped
+// password may hold slashes.
+func redact(s string) string {
+	return password.ReplaceAllString(userinfo.ReplaceAllString(s, "${1}"+redacted+"@"), "${1}"+redacted)
+}
 
 // quote renders a text value for an error: without secrets and not longer than a line can bear.
 func quote(s string) string {

@@ -46,7 +46,7 @@ func (l *loader) nextBuild(dir string, given Origin) NextBuild {
 // find looks for the manifests in dir and dir/.next and reads the best one: required-server-files.json has the patterns
 // as they were written, images-manifest.json only as regular expressions.
 func (r *nextReader) find(dir string, given Origin) {
-	for _, dist := range []string{dir, filepath.Join(dir, ".next")} {
+	for _, dist := range distDirs(dir) {
 		for _, m := range []struct {
 			name string
 			read func(path string, data []byte)

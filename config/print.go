@@ -94,6 +94,12 @@ func shown(c *Config, k *key) any {
 		}
 		return sizeValue(*x)
 	}
+	if k.path == "debug.serverTimingToken" && v.String() != "" {
+		return redacted
+	}
+	if k.path == "storage.url" && v.String() != "" {
+		return redactURL(v.String())
+	}
 	if v.Kind() != reflect.Slice {
 		return v.Interface()
 	}
@@ -128,9 +134,9 @@ func redactURL(s string) string {
 	}
 	if u.User != nil {
 		u.User = url.User(redacted)
-		return u.String()
+		s = u.String()
 	}
-	return s
+	return redact(s)
 }
 
 // flow writes a value as YAML on one line.

@@ -31,7 +31,7 @@ func effective(t *testing.T) map[string]Sources {
 	for _, k := range keys().keys {
 		s := Sources{Env: []string{k.env() + "=" + sample(t, k)}}
 		if c, ok := companions[k.path]; ok {
-			s.Flags = []Flag{c}
+			s.Flags = c
 		}
 		all["key "+k.path] = s
 	}
@@ -58,6 +58,20 @@ func TestPrintRoundTrip(t *testing.T) {
 		if name == "key fetch.headers" { // which has a secret, so that the output cannot be read back
 			for _, out := range []string{text.String(), asJSON.String()} {
 				if strings.Contains(out, "s3cret") || !strings.Contains(out, "Authorization") || !strings.Contains(out, "redacted") {
+					t.Errorf("%s: %s", name, out)
+				}
+			}
+			continue
+		}
+		if name == "key debug.serverTimingToken" || name == "key debug.serverTiming" {
+			if strings.Contains(text.String()+asJSON.String(), "s3cret") {
+				t.Errorf("%s: %s", name, text.String())
+			}
+			continue
+		}
+		if name == "key storage.url" { // likewise
+			for _, out := range []string{text.String(), asJSON.String()} {
+				if strings.Contains(out, "s3cret") || !strings.Contains(out, "valkeys://redacted@a.example.com:6380,b.example.com:6380?cluster=true") {
 					t.Errorf("%s: %s", name, out)
 				}
 			}

@@ -25,15 +25,22 @@ var samples = map[string]string{
 	"images.contentSecurityPolicy": "default-src 'none'",
 	"cache.disk.path":              "/var/cache/imgopt",
 	"storage.path":                 "/var/lib/imgopt",
+	"storage.url":                  "valkeys://user:s3cret@a.example.com:6380,b.example.com:6380?cluster=true",
+	"storage.prefix":               "shop:",
+	"debug.serverTimingToken":      "s3cret-token",
 	"fetch.allowCIDRs":             "10.0.0.0/8,fd00::/8",
 	"fetch.headers":                `[{"origin": "https://bucket.example.com", "headers": {"Authorization": "Bearer s3cret"}}]`,
 }
 
 // companions are what else must be set for a key to be set.
-var companions = map[string]Flag{
-	"storage.type":   {Name: "storage.path", Value: "/var/lib/imgopt"},
-	"storage.path":   {Name: "storage.type", Value: "filesystem"},
-	"cache.disk.max": {Name: "cache.disk.path", Value: "/var/cache/imgopt"},
+var companions = map[string][]Flag{
+	"storage.type":            {{Name: "storage.url", Value: "valkey://127.0.0.1"}},
+	"storage.url":             {{Name: "storage.type", Value: "valkey"}},
+	"debug.serverTiming":      {{Name: "debug.serverTimingToken", Value: "s3cret-token"}},
+	"debug.serverTimingToken": {{Name: "debug.serverTiming", Value: "request"}},
+	"role":                    {{Name: "storage.type", Value: "valkey"}, {Name: "storage.url", Value: "valkey://127.0.0.1"}},
+	"storage.path":            {{Name: "storage.type", Value: "filesystem"}},
+	"cache.disk.max":          {{Name: "cache.disk.path", Value: "/var/cache/imgopt"}},
 }
 
 // sample returns a value for k that is not its default.
@@ -133,7 +140,7 @@ func TestEveryKey(t *testing.T) {
 			value := sample(t, k)
 			var also []Flag
 			if c, ok := companions[k.path]; ok {
-				also = append(also, c)
+				also = append(also, c...)
 			}
 			results := map[string]any{}
 			for name, tt := range map[string]struct {

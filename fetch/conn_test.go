@@ -58,6 +58,8 @@ func TestLeftovers(t *testing.T) {
 		"chunked":    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ngood\r\n0\r\n\r\n" + evil, "good"},
 		"trailer":    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ngood\r\n0\r\nX: y\r\n\r\n" + evil, "good"},
 		"both":       {"HTTP/1.1 200 OK\r\nContent-Length: 400\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ngood\r\n0\r\n\r\n" + evil, "good"},
+		"both, less": {"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ngood\r\n0\r\n\r\n" + evil, "good"},
+		"twice":      {"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 4\r\n\r\ngood" + evil, "good"},
 		"304":        {"HTTP/1.1 304 Not Modified\r\nContent-Length: 48\r\n\r\n" + evil, ""},
 		"line ends":  {"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood\r\n\r\n" + evil, "good"},
 		"many times": {"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood" + strings.Repeat(evil, 200), "good"},

@@ -12,6 +12,7 @@ import (
 	"github.com/gofiber/fiber/v2/middleware/recover"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/valyala/fasthttp"
 )
 
 // AdminOptions configures the admin application.
@@ -22,6 +23,19 @@ type AdminOptions struct {
 	Metrics prometheus.Gatherer
 	// Demo, when set, turns on /demo.
 	Demo *Demo
+	// Purger, Queue and Reloader are what the endpoints of their names work on. One that is nil is not there: its
+	// endpoints answer 404 and say why.
+	Purger   Purger
+	Queue    QueueAdmin
+	Reloader Reloader
+	// Pprof turns on /debug/pprof/: profiles of the process, which take CPU while they are made.
+	Pprof bool
+	// Hosts are names by which the listener may be asked for what is for people only, beside addresses and names that
+	// nobody on the web can have: without a dot, or below .localhost, .internal or .cluster.local. Programs that send
+	// HeaderProgram may use any.
+	Hosts []string
+	// Version and Instance, the name of this replica, are shown in the head of /ops.
+	Version, Instance string
 	// Log gets what goes wrong. Nil turns it off.
 	Log *slog.Logger
 }
@@ -34,13 +48,26 @@ const (
 )
 
 // NewAdmin returns the admin application. It belongs on a listener of its own that is not public: it tells about the
-// inside, and its demo page does work for whoever asks. Serve it on a listener made by Wrap with spare descriptors
+// inside, and does what whoever asks wants. Serve it on a listener made by Wrap with spare descriptors
 // (ListenOptions.Spare), so that it answers when the process has no others left.
 //
-//	GET /healthz   200 as long as the process can answer
-//	GET /readyz    200, or 503 with what fails as JSON: {"ready":false,"failing":[{"name":"…","error":"…"}]}
-//	GET /metrics   Prometheus' formats
-//	GET /demo      the demo page
+//	GET  /healthz        200 as long as the process can answer
+//	GET  /readyz         200, or 503 with what fails: ReadyReport
+//	GET  /metrics        Prometheus' formats
+//	GET  /ops            the operators' page
+//	GET  /demo           the demo page
+//	GET  /debug/pprof/   profiles
+//	POST /purge          {"url":…}, {"prefix":…} or {"all":true}: PurgeReport
+//	GET  /queue          QueueReport
+//	POST /queue/retry    {"id":…} or {"all":true}: {"retried":n}
+//	POST /queue/drop     {"id":…} or {"all":true}: {"dropped":n}
+//	POST /queue/cancel   {"key":…}: {"cancelled":true}, or false if there is no such job
+//	POST /reload         ReloadReport
+//
+// What is posted is application/json, read strictly. Whatever goes wrong there is answered with {"error":"…"}: 400 for
+// the body, 403 for another site's page, 404 for what this service does not have, 405, 409 for a configuration that
+// was refused, 413, 415, and 503 with Retry-After for what cannot be reached now. All but the first three are for
+// people and refuse to be a part of the web: see Hosts.
 func NewAdmin(o AdminOptions) (*fiber.App, error) {
 	if o.Ready == nil || o.Metrics == nil {
 		return nil, errors.New("handler: the admin application needs readiness and metrics")
@@ -63,11 +90,16 @@ func NewAdmin(o AdminOptions) (*fiber.App, error) {
 			} else if o.Log != nil {
 				o.Log.Error("admin request failed", "path", loggable(c.Path()), "error", loggable(err.Error()))
 			}
+			hangUpAfter(c.Context(), status)
+			if isAction(c.Path()) || status == http.StatusRequestEntityTooLarge { // then the path may be forgotten
+				return c.Status(status).JSON(fiber.Map{"error": http.StatusText(status)})
+			}
 			return c.Status(status).SendString(http.StatusText(status))
 		},
 	})
 	app.Server().CloseOnShutdown = true
 	app.Server().SecureErrorLogMessage = true
+	app.Server().HeaderReceived = boundBody
 	app.Use(recover.New())
 	app.Use(func(c *fiber.Ctx) error {
 		if own, ok := c.Context().Conn().(*conn); ok && own.borrowed {
@@ -82,17 +114,32 @@ func NewAdmin(o AdminOptions) (*fiber.App, error) {
 	// The context of a request is not used anywhere: fasthttp's ends when the server is stopped, not when the client
 	// leaves, and deriving another from it races with the stopping.
 	app.Get("/readyz", func(c *fiber.Ctx) error {
-		failing := o.Ready.Failing(context.Background())
-		if len(failing) > 0 {
+		report := o.Ready.report(context.Background())
+		if !report.Ready {
 			c.Status(http.StatusServiceUnavailable)
 		}
-		return c.JSON(fiber.Map{"ready": len(failing) == 0, "failing": failing})
+		return c.JSON(report)
 	})
 	app.Get("/metrics", adaptor.HTTPHandler(promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{
 		ErrorHandling: promhttp.ContinueOnError, // one broken gauge must not hide the rest
 	})))
+	acts := &actions{guard: guard{o.Hosts}, purger: o.Purger, queue: o.Queue, reloader: o.Reloader, log: o.Log}
+	acts.register(app)
+	newOps(o, acts).register(app)
+	registerPprof(app, acts.guard, o.Pprof, o.Ready)
+	first := "ops"
 	if o.Demo != nil {
-		o.Demo.register(app)
+		o.Demo.register(app, acts.guard)
+		first = "demo"
 	}
+	app.Get("/", func(c *fiber.Ctx) error { return c.Redirect(first, http.StatusFound) })
 	return app, nil
+}
+
+// hangUpAfter closes the connection gently after a message that was not read to its end.
+func hangUpAfter(ctx *fasthttp.RequestCtx, status int) {
+	switch status {
+	case http.StatusBadRequest, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusRequestHeaderFieldsTooLarge:
+		hangUp(ctx)
+	}
 }

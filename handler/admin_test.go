@@ -38,7 +38,7 @@ func startAdmin(t *testing.T, o AdminOptions) string {
 }
 
 func TestHealth(t *testing.T) {
-	ready := NewReadiness(Check{"never", func(context.Context) error { return errors.New("no") }})
+	ready := NewReadiness(Check{Name: "never", Run: func(context.Context) error { return errors.New("no") }})
 	addr := startAdmin(t, AdminOptions{Ready: ready})
 	if got := send(t, addr, request("GET", "/healthz")); got.StatusCode != 200 || string(got.body) != "ok\n" {
 		t.Errorf("%d %q", got.StatusCode, got.body)
@@ -51,8 +51,8 @@ func TestHealth(t *testing.T) {
 func TestReady(t *testing.T) {
 	var broken error
 	ready := NewReadiness(
-		Check{"origin", func(context.Context) error { return nil }},
-		Check{"storage", func(ctx context.Context) error {
+		Check{Name: "origin", Run: func(context.Context) error { return nil }},
+		Check{Name: "storage", Run: func(ctx context.Context) error {
 			if _, ok := ctx.Deadline(); !ok {
 				t.Error("no deadline")
 			}
@@ -100,7 +100,7 @@ func TestMetricsEndpoint(t *testing.T) {
 func TestAdminElsewhere(t *testing.T) {
 	addr := startAdmin(t, AdminOptions{})
 	for raw, status := range map[string]int{
-		request("GET", "/"):                              404,
+		request("GET", "/"):                              302,
 		request("GET", "/demo"):                          404,
 		request("GET", "/demo/"):                         404,
 		request("GET", "/demo/app.js"):                   404,
@@ -301,6 +301,7 @@ func TestDemoHost(t *testing.T) {
 	for host, want := range map[string]int{
 		"127.0.0.1:9090": 200, "10.0.0.5": 200, "[::1]:9090": 200, "[fe80::1]": 200, "localhost:9090": 200, "LOCALHOST": 200, "imgopt:9090": 200, "a.localhost:1": 200, "": 200,
 		"evil.example": 403, "evil.example:9090": 403, "127.0.0.1.nip.io:9090": 403, "localhost.evil.example": 403, "localhost.": 403, "xlocalhost.example": 403,
+		"imgopt.prod.internal:9090": 200, "imgopt.prod.svc.cluster.local": 200, "internal": 200, "evil.internal.example": 403, "x.cluster.local.evil.example": 403, "xinternal.example": 403, "printer.local": 403,
 	} {
 		for _, target := range []string{"/demo", "/demo/data.json", "/demo/original?href=/a.jpg"} {
 			raw := "GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\nX-Forwarded-Host: localhost\r\n\r\n"

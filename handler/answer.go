@@ -94,7 +94,7 @@ func (h *public) respond(ctx *fasthttp.RequestCtx, a *answer) {
 			return
 		}
 	}
-	if err := h.succeed(ctx, a, r); err != nil {
+	if err := h.succeed(ctx, a, &r); err != nil {
 		h.fail(ctx, a, err)
 	}
 }

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -27,7 +25,7 @@ import (
 //
 // The page is safe to leave on where the admin listener is: it shows the sources it was given and nothing else, its
 // images are served with a policy that keeps a hostile SVG from running anything, and requests that another site
-// makes a browser send are refused (ownPage).
+// makes a browser send are refused (guard).
 type Demo struct {
 	// Images and Rules are those of the public application.
 	Images Images
@@ -75,8 +73,8 @@ var demoAccepts = map[string]string{
 	"":     "image/png,image/svg+xml,image/*,*/*;q=0.8",
 }
 
-func (d *Demo) register(app *fiber.App) {
-	group := app.Group("/demo", ownPage)
+func (d *Demo) register(app *fiber.App, g guard) {
+	group := app.Group("/demo", g.ownPage)
 	for path, file := range map[string]struct{ name, contentType string }{
 		"/":          {"demo/index.html", fiber.MIMETextHTMLCharsetUTF8},
 		"/app.js":    {"demo/app.js", fiber.MIMETextJavaScriptCharsetUTF8},
@@ -99,38 +97,6 @@ func (d *Demo) register(app *fiber.App) {
 	group.Get("/data.json", d.data)
 	group.Get("/original", d.original)
 	group.Get("/image", ownScript, d.image)
-	app.Get("/", func(c *fiber.Ctx) error { return c.Redirect("demo", http.StatusFound) })
-}
-
-// ownPage refuses what a browser sends on behalf of another site: no page on the web may read what is shown here.
-//
-// Sec-Fetch-Site tells where browsers send it, which is to addresses they trust: https, localhost and 127.0.0.1. And a
-// site may have its own name resolve to this listener (DNS rebinding), so that to the browser it is one site: hence the
-// page is only there by address, or by a name that no site can have.
-func ownPage(c *fiber.Ctx) error {
-	switch site := c.Get("Sec-Fetch-Site"); site {
-	case "", "same-origin", "none":
-	default:
-		return c.Status(http.StatusForbidden).SendString("Forbidden: asked for by another site")
-	}
-	if !isPrivateHost(string(c.Request().Header.Host())) {
-		return c.Status(http.StatusForbidden).SendString("Forbidden: open this page by the listener's address, or have the proxy in front send Host: localhost")
-	}
-	return c.Next()
-}
-
-// isPrivateHost reports whether a Host is one that nobody on the web can have: an address, a name without a dot, or one
-// below localhost.
-func isPrivateHost(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	} else {
-		host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	}
-	if _, err := netip.ParseAddr(host); err == nil {
-		return true
-	}
-	return !strings.ContainsAny(host, ".:") || strings.HasSuffix(strings.ToLower(host), ".localhost")
 }
 
 // ownScript refuses what the page's own script did not ask for: another site's page can have an image loaded from

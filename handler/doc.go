@@ -1,5 +1,7 @@
 // Package handler is the edge of imgopt: the public application that answers {basePath}/_next/image as
-// Next.js 16.4.6 does, and the admin application (health, readiness, metrics, the demo page), both on Fiber.
+// Next.js 16.4.6 does, and the admin application (health, readiness, metrics, purge, the shared queue, reload, profiles,
+// the pages for operators and demonstrations), both on Fiber. What the admin application works on is given to it as
+// small interfaces (adminapi.go); package adminclient asks it.
 //
 // What the public application sends was taken from a running `next start` and from its sources:
 // next/dist/server/image-optimizer.js (setResponseHeaders, sendResponse, getFileNameWithExtension),
@@ -15,6 +17,9 @@
 // so are the bytes that slow readers keep in memory (Options.ResponseMemory, load.go), and the time they may take
 // (ListenOptions); messages that two servers could read in two ways are refused (message.go); and without descriptors
 // the admin application still answers (ListenOptions.Spare).
+//
+// The admin application has no users and passwords: who reaches its listener may do everything. What it guards against
+// is the web, which reaches the listener through the browsers of those who may (guard.go).
 //
 // Differences from Next, all on purpose:
 //   - Methods other than GET and HEAD get 405 with Allow; Next serves the image to POST, PUT, DELETE and the rest.

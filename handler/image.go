@@ -84,7 +84,7 @@ func (h *public) prepare(e *cache.Entry, static bool) (*prepared, error) {
 
 // succeed answers with an image: setResponseHeaders and sendResponse of next/dist/server/image-optimizer.js. When it
 // returns an error it has changed nothing.
-func (h *public) succeed(ctx *fasthttp.RequestCtx, a *answer, r Result) error {
+func (h *public) succeed(ctx *fasthttp.RequestCtx, a *answer, r *Result) error {
 	p, err := h.prepare(r.Entry, a.params.Static)
 	if err != nil {
 		return err
@@ -103,6 +103,9 @@ func (h *public) succeed(ctx *fasthttp.RequestCtx, a *answer, r Result) error {
 	header.SetCanonical(nameCacheControl, p.cacheControl)
 	if len(p.etag) > 0 {
 		header.SetCanonical(nameETag, p.etag)
+	}
+	if h.timing != TimingNever && h.tellsTiming(&ctx.Request.Header) {
+		setTiming(header, r.State, r.Timing)
 	}
 	if notModified {
 		// Nothing of the entry's body is touched, and Vary is what it is without compression.

@@ -39,6 +39,8 @@ type Result struct {
 	State cache.State
 	// Coalesced says that the work was, or is being, done for another request.
 	Coalesced bool
+	// Timing is where the time went, for Options.ServerTiming. Nil for what was in memory, and where it is not known.
+	Timing *Timing
 }
 
 // Observer is told about every request of the public application, for metrics. *metrics.Metrics implements it.
@@ -104,6 +106,11 @@ type Options struct {
 	// slow readers are cut off sooner: see ListenOptions.PressureTimeout. 0: no limit.
 	ResponseMemory int64
 
+	// ServerTiming says who is told where the time of a request went. Default TimingNever.
+	ServerTiming ServerTiming
+	// ServerTimingToken is what a client sends as X-Imgopt-Timing to be told, with TimingOnRequest: 8 bytes at least.
+	ServerTimingToken string
+
 	// Log, when set, gets one line per request at level info and the causes of failures. Nil turns it off.
 	Log *slog.Logger
 	// Observer, when set, is told about every request.
@@ -150,6 +157,9 @@ type public struct {
 	load     *Load
 	draining func() bool
 
+	timing      ServerTiming
+	timingToken []byte
+
 	maxWaiting int64
 	cached     func(context.Context, validate.Params) (Result, bool)
 }
@@ -163,6 +173,9 @@ func New(images Images, rules Rules, o Options) (*fiber.App, error) {
 	}
 	s, err := newSettings(o)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkTiming(o.ServerTiming, o.ServerTimingToken); err != nil {
 		return nil, err
 	}
 	if o.Context == nil {
@@ -192,6 +205,9 @@ func New(images Images, rules Rules, o Options) (*fiber.App, error) {
 		context:  o.Context,
 		load:     o.Load,
 		draining: o.Draining,
+
+		timing:      o.ServerTiming,
+		timingToken: []byte(o.ServerTimingToken),
 
 		maxWaiting: int64(orDefault(o.MaxWaiting, max(maxConns*3/4, 1))),
 		cached:     o.Cached,

@@ -15,6 +15,8 @@ type Check struct {
 	// Run returns what is wrong, or nil. It must end when ctx does. It is not called again before it has returned, and
 	// its result may answer several who ask at the same time.
 	Run func(ctx context.Context) error
+	// Optional marks what the service can do without: it is ready all the same, and tells.
+	Optional bool
 }
 
 // checkTimeout is the time all checks have together: less than what probes wait by default in Kubernetes (1 s) would
@@ -25,11 +27,14 @@ const checkTimeout = 900 * time.Millisecond
 type Readiness struct {
 	checks   []*check
 	draining atomic.Bool
+	serving  context.Context // ends with Drain
+	end      context.CancelFunc
 }
 
-// NewReadiness returns a service that is ready when all checks pass.
+// NewReadiness returns a service that is ready when all checks pass that are not optional.
 func NewReadiness(checks ...Check) *Readiness {
 	r := &Readiness{}
+	r.serving, r.end = context.WithCancel(context.Background())
 	for _, c := range checks {
 		r.checks = append(r.checks, &check{Check: c})
 	}
@@ -38,7 +43,10 @@ func NewReadiness(checks ...Check) *Readiness {
 
 // Drain makes the service not ready for good. Call it when shutting down, before the listener is closed, so that
 // whoever distributes requests learns it in time.
-func (r *Readiness) Drain() { r.draining.Store(true) }
+func (r *Readiness) Drain() {
+	r.draining.Store(true)
+	r.end()
+}
 
 // Draining reports whether Drain was called.
 func (r *Readiness) Draining() bool { return r.draining.Load() }
@@ -49,25 +57,55 @@ type Failure struct {
 	Error string `json:"error"`
 }
 
-// Failing runs the checks, all at once, and returns those that failed; none means ready. A check that takes too long
-// has failed.
-func (r *Readiness) Failing(ctx context.Context) []Failure {
+// CheckResult is what a check found.
+type CheckResult struct {
+	Name string
+	// Error is what is wrong; "" if nothing is.
+	Error    string
+	Optional bool
+}
+
+// Failing runs the checks, all at once, and returns those that failed and are not optional; none means ready. A check
+// that takes too long has failed.
+func (r *Readiness) Failing(ctx context.Context) []Failure { return r.report(ctx).Failing }
+
+// report is the answer to a probe. When the service drains nothing needs to be checked.
+func (r *Readiness) report(ctx context.Context) ReadyReport {
 	if r.draining.Load() {
-		return []Failure{{"shutdown", "shutting down"}}
+		return ReadyReport{Failing: []Failure{failureDraining}}
 	}
+	report := ReadyReport{Failing: []Failure{}}
+	for _, c := range r.Results(ctx) {
+		switch f := (Failure{c.Name, c.Error}); {
+		case c.Error == "":
+		case c.Optional:
+			report.Degraded = append(report.Degraded, f)
+		default:
+			report.Failing = append(report.Failing, f)
+		}
+	}
+	report.Ready = len(report.Failing) == 0
+	return report
+}
+
+var failureDraining = Failure{"shutdown", "shutting down"}
+
+// Results runs the checks, all at once, and returns what each has found, whether the service drains or not.
+func (r *Readiness) Results(ctx context.Context) []CheckResult {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	runs := make([]*run, len(r.checks))
 	for i, c := range r.checks {
 		runs[i] = c.start()
 	}
-	failing := []Failure{}
+	results := make([]CheckResult, len(r.checks))
 	for i, c := range r.checks {
+		results[i] = CheckResult{Name: c.Name, Optional: c.Optional}
 		if err := runs[i].wait(ctx); err != nil {
-			failing = append(failing, Failure{c.Name, loggable(err.Error())})
+			results[i].Error = orDefault(loggable(err.Error()), "failed")
 		}
 	}
-	return failing
+	return results
 }
 
 // check is a Check that runs at most once at a time: one that hangs in spite of its ctx costs one goroutine, not one

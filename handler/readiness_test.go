@@ -17,10 +17,10 @@ func TestSlowCheck(t *testing.T) {
 		var runs atomic.Int32
 		hang := make(chan struct{})
 		r := NewReadiness(
-			Check{"hangs", func(context.Context) error { runs.Add(1); <-hang; return nil }},
-			Check{"slow", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }},
-			Check{"fine", func(context.Context) error { time.Sleep(checkTimeout / 2); return nil }},
-			Check{"broken", func(context.Context) error { panic("boom") }},
+			Check{Name: "hangs", Run: func(context.Context) error { runs.Add(1); <-hang; return nil }},
+			Check{Name: "slow", Run: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }},
+			Check{Name: "fine", Run: func(context.Context) error { time.Sleep(checkTimeout / 2); return nil }},
+			Check{Name: "broken", Run: func(context.Context) error { panic("boom") }},
 		)
 		const want = "[{hangs no result: context deadline exceeded} {slow context deadline exceeded} {broken panic: boom}]"
 		for range 3 {
@@ -50,7 +50,7 @@ func TestSlowCheck(t *testing.T) {
 func TestSharedCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var runs atomic.Int32
-		r := NewReadiness(Check{"x", func(context.Context) error {
+		r := NewReadiness(Check{Name: "x", Run: func(context.Context) error {
 			runs.Add(1)
 			time.Sleep(time.Millisecond)
 			return nil
@@ -72,7 +72,7 @@ func TestSharedCheck(t *testing.T) {
 func TestReadyzAnswers(t *testing.T) {
 	hang := make(chan struct{})
 	defer close(hang)
-	addr := startAdmin(t, AdminOptions{Ready: NewReadiness(Check{"x", func(context.Context) error { <-hang; return nil }})})
+	addr := startAdmin(t, AdminOptions{Ready: NewReadiness(Check{Name: "x", Run: func(context.Context) error { <-hang; return nil }})})
 	started := time.Now()
 	got := send(t, addr, request("GET", "/readyz"))
 	if got.StatusCode != 503 || !strings.Contains(string(got.body), `"name":"x"`) || time.Since(started) > 5*time.Second {

@@ -99,7 +99,17 @@ func (d *Dispatcher[R]) unavailable(reason string, cause error, wait time.Durati
 
 // refusal says what a queue's error means to the caller. f is the flight of a job that somebody waits for.
 func (d *Dispatcher[R]) refusal(job Job, f *flight[R], err error) *failure.Error {
+	var long *TooLongError
 	switch {
+	case errors.As(err, &long):
+		d.mu.Lock()
+		if f != nil {
+			f.refused = true
+			d.place(f)
+		}
+		d.saturation.refused(time.Now())
+		d.mu.Unlock()
+		return d.unavailable(reasonQueueWait, err, long.Wait)
 	case errors.Is(err, ErrFull):
 		d.mu.Lock()
 		if f != nil {

@@ -13,7 +13,8 @@ const stopGrace = time.Second
 
 // Close stops the dispatcher. New calls are refused with 503 "shutting_down", background jobs are not started any
 // more, and what runs and what somebody waits for is finished until ctx ends. Then the rest is cut short: those who
-// wait get 503, and jobs that were submitted go back to the queue uncounted. Finally the queue is closed.
+// wait get 503, and jobs that were submitted go back to the queue uncounted. Finally the queue is closed. Where other
+// processes do jobs of the same queue, this one takes none from the beginning.
 //
 // The error is ctx's if something had to be cut short, and says so if work did not return even then.
 func (d *Dispatcher[R]) Close(ctx context.Context) error {
@@ -28,6 +29,9 @@ func (d *Dispatcher[R]) Close(ctx context.Context) error {
 	defer close(d.closed)
 
 	d.stop[Background]()
+	if d.shared != nil && d.shared.mayLeave() {
+		d.stop[Interactive]()
+	}
 	late := wait(ctx, &d.leads)
 	if late != nil {
 		d.cancel(errStopping) // now the leads of what is still queued end too

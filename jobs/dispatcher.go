@@ -26,6 +26,7 @@ type Dispatcher[R any] struct {
 	log    *slog.Logger
 	queue  Queue
 	work   Work[R]
+	shared *sharing[R] // nil where no other process does jobs of this queue
 	budget *retryBudget
 	count  counters
 
@@ -49,15 +50,16 @@ type Dispatcher[R any] struct {
 // flight is a job as this process sees it: somebody here waits for it, or works on it, or both. All fields but done
 // are guarded by the dispatcher's mu; outcome is set before done is closed.
 type flight[R any] struct {
-	waiters int           // calls of Do
-	led     bool          // lead runs
-	running int           // attempts that run here: one, or two while one ends and the next begins
-	started bool          // an attempt has begun here
-	paused  bool          // the last attempt failed, and the next one has not begun
-	refused bool          // the queue has no room for it
-	lane    *lane         // its origin's, since it is led
-	stands  standing      // as its lane counts it
-	left    chan struct{} // told when the last waiter leaves, or the job is paused without any
+	waiters int             // calls of Do
+	led     bool            // lead runs
+	running int             // attempts that run here: one, or two while one ends and the next begins
+	started bool            // an attempt has begun here
+	paused  bool            // the last attempt failed, and the next one has not begun
+	refused bool            // the queue has no room for it
+	promote []chan struct{} // of background attempts that run, to be closed when somebody waits
+	lane    *lane           // its origin's, since it is led
+	stands  standing        // as its lane counts it
+	left    chan struct{}   // told when the last waiter leaves, or the job is paused without any
 	done    chan struct{}
 	result  R
 	err     error
@@ -68,11 +70,23 @@ var errStopping = errors.New("the process is stopping")
 
 // New starts a dispatcher that works on the jobs of q, which it owns from then on: Close closes it.
 func New[R any](o Options, q Queue, work Work[R]) (*Dispatcher[R], error) {
+	if o.Workless {
+		return nil, errors.New("jobs: Workless without a queue that other processes work on")
+	}
+	return start(o, q, work, nil)
+}
+
+// NewShared starts a dispatcher whose jobs other processes may do, and which does theirs. results passes the results on.
+func NewShared[R any](o Options, q *Failover, work Work[R], results Results[R]) (*Dispatcher[R], error) {
+	return start(o, q, work, &sharing[R]{queue: q, results: results})
+}
+
+func start[R any](o Options, q Queue, work Work[R], shared *sharing[R]) (*Dispatcher[R], error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
 	d := &Dispatcher[R]{
-		opt: o, log: o.Log, queue: q, work: work,
+		opt: o, log: o.Log, queue: q, work: work, shared: shared,
 		budget:  newRetryBudget(o.RetryBudget, o.RetryReserve),
 		flights: make(map[Key]*flight[R]),
 		closed:  make(chan struct{}),
@@ -86,6 +100,12 @@ func New[R any](o Options, q Queue, work Work[R]) (*Dispatcher[R], error) {
 		d.log = slog.Default()
 	}
 	d.base, d.cancel = context.WithCancelCause(context.Background())
+	if o.Workless {
+		for p := range d.stop {
+			d.stop[p] = func() {}
+		}
+		return d, nil
+	}
 	for p, slots := range [priorities]int{Interactive: o.Concurrency, Background: o.Background} {
 		var ctx context.Context
 		ctx, d.stop[p] = context.WithCancel(context.Background())
@@ -115,7 +135,8 @@ func (d *Dispatcher[R]) Do(ctx context.Context, job Job) (result R, coalesced bo
 	}
 	f := d.flights[job.Key]
 	if f == nil {
-		if verdict := d.line.decide(origin, d.budgetOf(ctx)); verdict.refused {
+		// Where others help, how long this process would take alone does not matter: the queue knows what all do.
+		if verdict := d.line.decide(origin, d.budgetOf(ctx)); verdict.refused && !d.shared.up() {
 			if verdict.shared {
 				d.saturation.refused(time.Now())
 			}
@@ -125,6 +146,7 @@ func (d *Dispatcher[R]) Do(ctx context.Context, job Job) (result R, coalesced bo
 		f = d.newFlight(job.Key)
 	}
 	f.waiters++
+	f.awaited()
 	coalesced = f.led
 	if !f.led {
 		f.led, f.refused, f.lane = true, false, d.line.lane(origin)
@@ -215,6 +237,14 @@ func (d *Dispatcher[R]) newFlight(key Key) *flight[R] {
 	f := &flight[R]{left: make(chan struct{}, 1), done: make(chan struct{})}
 	d.flights[key] = f
 	return f
+}
+
+// awaited tells the background attempts of a flight that somebody waits; mu is held.
+func (f *flight[R]) awaited() {
+	for _, told := range f.promote {
+		close(told)
+	}
+	f.promote = nil
 }
 
 // leave ends one call's waiting.

@@ -20,10 +20,12 @@ const overrunGrace = 250 * time.Millisecond
 
 // lead is the one goroutine that looks after a job somebody waits for: it enqueues the job, keeps its time, drops it
 // when everybody has left, and brings the result. It runs inside the singleflight call, and must not panic: the
-// group would end the process. A queue that delivers results made elsewhere is subscribed to here, before enqueueing.
+// group would end the process. Where other processes may do the job, it listens for its end before it enqueues it.
 func (d *Dispatcher[R]) lead(f *flight[R], job Job) ending[R] {
 	defer d.leads.Done()
 	deadline := time.Now().Add(d.opt.Timeout)
+	far := d.listen(job.Key)
+	defer far.stop()
 	joined, err := d.admit(f, job, deadline)
 	if err != nil {
 		return d.detach(f, job, joined, d.refuse(job, Interactive, d.refusal(job, f, err)))
@@ -37,9 +39,20 @@ func (d *Dispatcher[R]) lead(f *flight[R], job Job) ending[R] {
 		graced := why != nil
 		select {
 		case <-f.done:
+			d.settle(far, job.Key)
 			return ending[R]{f.result, f.err, joined}
 		case <-f.left:
 			if end, ended := d.abandon(f, job, joined, deadline); ended {
+				return end
+			}
+			continue
+		case e := <-far.ends:
+			if end, ended := d.hear(f, job, e, far, joined, deadline); ended {
+				return end
+			}
+			continue
+		case <-far.changed:
+			if end, ended := d.adapt(f, job, far, joined, deadline); ended {
 				return end
 			}
 			continue

@@ -15,6 +15,8 @@ type Options struct {
 	// Background bounds the background jobs running at once, in addition to Concurrency, so that they never hold
 	// a slot that a waiting client needs.
 	Background int
+	// Workless says that this process only asks for work that others do. It needs a Remote queue.
+	Workless bool
 	// OriginShare is the share of Concurrency, and of Background, that the jobs of one origin may hold, above 0 and
 	// up to 1, rounded down: at least one, and where there are several, one stays for others. 1 turns it off.
 	OriginShare float64

@@ -29,6 +29,8 @@ type Item struct {
 	// Deadline ends the job, waiting included. It is zero for a background job that has not been started in this
 	// process: nobody's time runs while it waits.
 	Deadline time.Time
+	// Anew says that an outcome which the queue keeps of an earlier job with the same key does not count.
+	Anew bool
 }
 
 // Lease is the right to do a job until it expires. Its Item counts the attempt that begins with the lease.
@@ -39,10 +41,13 @@ type Lease struct {
 	Token string
 }
 
-// Outcome is how a job ended. A queue that carries results to other processes will get the result's bytes here.
+// Outcome is how a job ended.
 type Outcome struct {
 	// Failure is why the job failed, or nil.
 	Failure *failure.Error
+	// Ref is where other processes find the result, in at most 1 KiB; a Remote tells it to those who wait. Empty if the
+	// job failed, or its result could not be shared.
+	Ref []byte
 	// Dead asks the queue to keep the failed job as a dead letter, if it keeps such.
 	Dead bool
 }
@@ -50,9 +55,8 @@ type Outcome struct {
 // Queue holds jobs between those who ask and those who work. A job's id is its key: at any time a queue holds it at
 // most once, queued or leased. Delivery is at least once: a lease that expires gives the job to the next worker.
 //
-// The results of jobs worked on in this process never travel through the queue. A queue shared by processes that
-// wait for each other's results adds, next to this interface, a subscription made before Enqueue is called (Do
-// waits in one place, lead, where its channel joins the others) and carries the result in Outcome.
+// The results of jobs worked on in this process never travel through the queue. Those who wait in other processes learn
+// of an end through Remote.
 //
 // # Origins
 //

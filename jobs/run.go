@@ -57,7 +57,8 @@ type attempt[R any] struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
-	past bool // done with its origin; guarded by the dispatcher's mu
+	past     bool          // done with its origin; guarded by the dispatcher's mu
+	promoted chan struct{} // closed when somebody waits; nil if somebody did from the beginning
 
 	mu      sync.Mutex
 	settled bool
@@ -101,7 +102,7 @@ func (d *Dispatcher[R]) run(lease Lease) {
 	defer cancel(nil)
 	a.ctx, a.cancel = context.WithValue(cancellable, attemptKey{}, a), cancel
 
-	a.lane = d.begin(lease)
+	a.lane = d.begin(a)
 	a.watch()
 	started := Event{Type: Started, Key: lease.Key, Kind: lease.Kind, Priority: lease.Priority, Attempt: lease.Attempt}
 	if lease.Attempt == 1 {
@@ -223,19 +224,29 @@ func (a *attempt[R]) settle(result R, err error) {
 	d.finish(l, result, v.err)
 }
 
-// finish ends a job: in the queue first, so that whoever asks from now on starts anew, then for those who wait.
+// finish ends a job: in the queue first, so that whoever asks from now on starts anew, then for those who wait. Where
+// other processes are to be told, those who wait here come first: a new job of theirs joins the old one's end.
 func (d *Dispatcher[R]) finish(l Lease, result R, err error) {
 	f := failure.From(err)
-	dead := f != nil && f.Status >= http.StatusInternalServerError
-	if e := d.queue.Complete(context.Background(), l, Outcome{Failure: f, Dead: dead}); e != nil && !errors.Is(e, ErrLeaseLost) {
+	o := Outcome{Failure: f, Dead: f != nil && f.Status >= http.StatusInternalServerError}
+	if d.shared != nil {
+		d.resolve(l.Key, result, err)
+		if err == nil {
+			o.Ref = d.publish(l.Job, result)
+		}
+	}
+	if e := d.queue.Complete(context.Background(), l, o); e != nil && !errors.Is(e, ErrLeaseLost) {
 		d.log.Warn("could not complete a job", "job", l.Key, "error", e)
 	}
-	d.resolve(l.Key, result, err)
+	if d.shared == nil {
+		d.resolve(l.Key, result, err)
+	}
 	d.emitFinished(l.Job, l.Priority, l.EnqueuedAt, err)
 }
 
 // begin notes that an attempt runs here. It returns the lane of an interactive job.
-func (d *Dispatcher[R]) begin(l Lease) *lane {
+func (d *Dispatcher[R]) begin(a *attempt[R]) *lane {
+	l := a.lease
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	f := d.flights[l.Key]
@@ -246,6 +257,10 @@ func (d *Dispatcher[R]) begin(l Lease) *lane {
 	f.started, f.paused = true, false
 	d.place(f)
 	if l.Priority == Background {
+		a.promoted = make(chan struct{})
+		if f.promote = append(f.promote, a.promoted); f.waiters > 0 {
+			f.awaited()
+		}
 		return nil
 	}
 	lane := d.line.lane(l.Spec.Origin())
@@ -269,6 +284,17 @@ func (d *Dispatcher[R]) hopeless(l Lease, now time.Time) bool {
 
 // attemptKey finds the attempt in its context.
 type attemptKey struct{}
+
+// Promoted returns a channel that is closed when somebody begins to wait for the background job whose work has this
+// context. It is nil, which never tells, for a job that somebody waited for from the beginning, and without a job.
+func Promoted(ctx context.Context) <-chan struct{} {
+	if a, ok := ctx.Value(attemptKey{}).(interface{ promotion() <-chan struct{} }); ok {
+		return a.promotion()
+	}
+	return nil
+}
+
+func (a *attempt[R]) promotion() <-chan struct{} { return a.promoted }
 
 // LeaveOrigin says, from within the work and with its context, that the attempt has got what it needs from its
 // origin. Where most attempts of an origin are past that point when a job is refused because the origin holds its

@@ -240,6 +240,20 @@ func (s *schedule) held(l Lease) (durable, ok bool) {
 	return e.durable, true
 }
 
+// has tells whether the schedule holds a job with that key.
+func (s *schedule) has(key Key) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.byKey[key] != nil
+}
+
+// idle tells that no job waits to be leased.
+func (s *schedule) idle() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queued == [priorities]int{}
+}
+
 func (s *schedule) stats() QueueStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -29,10 +29,13 @@ import (
 // pipelineVersion is a part of every key. It changes when the same request would give other bytes.
 const pipelineVersion = "1"
 
-// Store is the cache as the optimizer needs it.
+// Store is the cache as the optimizer needs it: see cache.Tiered.
 type Store interface {
 	Get(ctx context.Context, k cache.Key) (*cache.Entry, error)
-	Put(ctx context.Context, k cache.Key, e *cache.Entry) error
+	PutTiers(ctx context.Context, k cache.Key, e *cache.Entry) (kept []string, err error)
+	// Mark is what an entry is marked with that work begins on now, Purged whether one was purged since.
+	Mark() uint64
+	Purged(e *cache.Entry) bool
 }
 
 // Memory is a cache that answers without waiting.
@@ -58,8 +61,9 @@ type Options struct {
 	Gate  *admission.Gate
 	// MaxInputPixels is the engine's limit: what exceeds it is refused from its header and takes next to no memory.
 	MaxInputPixels uint64
-	// Queue holds the jobs; the optimizer owns it and closes it.
-	Queue jobs.Queue
+	// Queue holds the jobs; the optimizer owns it and closes it. In its place Shared has jobs done by several processes.
+	Queue  jobs.Queue
+	Shared *Shared
 	// Jobs configures the dispatcher.
 	Jobs jobs.Options
 	// MinimumTTL is the least time an entry is fresh: images.minimumCacheTTL.
@@ -85,12 +89,21 @@ type Result struct {
 	State cache.State
 	// Coalesced says that another request had asked for the same and did the work.
 	Coalesced bool
+	// Timing is where the time of a miss went; nil where nothing was made.
+	Timing *Timing
+}
+
+// Timing is where the time went until an image was there. What was not needed, or is not known because another process
+// did it, is 0.
+type Timing struct {
+	// Wait is what is not part of the others: for a slot, a worker, or work that another request had begun.
+	Wait, Fetch, Encode, Store time.Duration
 }
 
 // Optimizer answers requests for variants. Create it with New, end it with Close.
 type Optimizer struct {
 	opts       Options
-	dispatcher *jobs.Dispatcher[*cache.Entry]
+	dispatcher *jobs.Dispatcher[made]
 	localParts []string // KeyParts and Origins
 
 	// revalidating holds the keys whose revalidation is under way here, so that a thousand stale answers a second
@@ -124,7 +137,13 @@ func New(o Options) (*Optimizer, error) {
 		o.Gate = gate
 	}
 	opt := &Optimizer{opts: o, localParts: append(slices.Clone(o.KeyParts), o.Origins), revalidating: map[cache.Key]time.Time{}}
-	d, err := jobs.New(o.Jobs, o.Queue, opt.work)
+	var d *jobs.Dispatcher[made]
+	var err error
+	if o.Shared != nil {
+		d, err = jobs.NewShared(o.Jobs, o.Shared.Queue, opt.work, passing{opt})
+	} else {
+		d, err = jobs.New(o.Jobs, o.Queue, opt.work)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("starting the workers: %w", err)
 	}
@@ -188,11 +207,18 @@ func (o *Optimizer) Get(ctx context.Context, p validate.Params) (Result, error) 
 		}
 		return Result{Entry: e, State: state}, nil
 	}
-	e, coalesced, err := o.dispatcher.Do(ctx, jobs.Job{Key: jobs.Key(key), Kind: jobs.Miss, Spec: spec(p)})
+	asked := time.Now()
+	m, coalesced, err := o.dispatcher.Do(ctx, jobs.Job{Key: jobs.Key(key), Kind: jobs.Miss, Spec: spec(p)})
+	if err == nil && o.opts.Store.Purged(m.entry) {
+		// It joined a job that had begun before the purge. The next one begins after it.
+		m, coalesced, err = o.dispatcher.Do(ctx, jobs.Job{Key: jobs.Key(key), Kind: jobs.Miss, Spec: spec(p)})
+	}
 	if err != nil {
 		return Result{State: cache.Miss, Coalesced: coalesced}, waiting(err)
 	}
-	return Result{Entry: e, State: cache.Miss, Coalesced: coalesced}, nil
+	timing := m.timing
+	timing.Wait = max(0, time.Since(asked)-timing.Fetch-timing.Encode-timing.Store)
+	return Result{Entry: m.entry, State: cache.Miss, Coalesced: coalesced, Timing: &timing}, nil
 }
 
 // waiting gives an error that is not the job's own but the waiter's (its time ran out, it went away) a status.

@@ -82,6 +82,7 @@ func (c *counting) Revalidated(outcome string) {
 
 type service struct {
 	*optimizer.Optimizer
+	store *cache.Tiered
 	seen *counting
 	// skew is added to the clock, in nanoseconds.
 	skew atomic.Int64
@@ -112,8 +113,9 @@ func newService(t *testing.T, o *origin, change ...func(*optimizer.Options)) *se
 	}
 	opts := jobs.Defaults(2)
 	opts.Backoff = time.Millisecond
+	s.store = cache.NewTiered(cache.Tier{Name: "memory", Store: store})
 	options := optimizer.Options{
-		Store: store, Memory: store, Fetcher: fetcher, Engine: engine, Queue: queue, Jobs: opts,
+		Store: s.store, Memory: store, Fetcher: fetcher, Engine: engine, Queue: queue, Jobs: opts,
 		MinimumTTL: minimumTTL, Observe: s.seen,
 		Now: func() time.Time { return time.Now().Add(time.Duration(s.skew.Load())) },
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"time"
 
 	"imgopt/admission"
@@ -14,26 +15,37 @@ import (
 	"imgopt/transform"
 )
 
+// made is the result of a job.
+type made struct {
+	entry *cache.Entry
+	// shared says that the tier of the cache that all processes share has it.
+	shared bool
+	timing Timing
+}
+
 // work does one attempt of a job: fetch the source, decide, encode, store. The entry that is returned has been
 // stored, unless storing failed, which costs the next request a miss and is no error of this one.
-func (o *Optimizer) work(ctx context.Context, job jobs.Job) (*cache.Entry, error) {
+func (o *Optimizer) work(ctx context.Context, job jobs.Job) (made, error) {
 	key := cache.Key(job.Key)
 	defer o.revalidated(key)
 
+	mark := o.opts.Store.Mark()               // what is purged from here on may be in what is fetched
 	previous, _ := o.opts.Store.Get(ctx, key) // every error is a miss
 	// Somebody else may have been faster: another process that shares the store, or a job that ended between the
 	// look-up and the queue. A later attempt of a failing revalidation finds what the first one retained, and goes on.
 	if previous != nil && job.Attempt <= 1 && previous.State(o.opts.Now()) == cache.Hit {
-		return previous, nil
+		return made{entry: previous}, nil
 	}
-	e, err := o.make(ctx, job, previous)
+	var took Timing
+	e, err := o.make(ctx, job, previous, &took)
 	if err != nil {
 		if previous != nil && ctx.Err() == nil {
 			o.opts.Observe.Revalidated(Failed)
 			o.put(ctx, key, previous.Retained(o.opts.Now(), o.opts.MinimumTTL))
 		}
-		return nil, err
+		return made{}, err
 	}
+	e.Mark = mark
 	if previous != nil {
 		outcome := Changed
 		if e.ETag == previous.ETag {
@@ -41,28 +53,33 @@ func (o *Optimizer) work(ctx context.Context, job jobs.Job) (*cache.Entry, error
 		}
 		o.opts.Observe.Revalidated(outcome)
 	}
-	o.put(ctx, key, e)
-	return e, nil
+	began := time.Now()
+	shared := o.put(ctx, key, e)
+	took.Store = time.Since(began)
+	return made{entry: e, shared: shared, timing: took}, nil
 }
 
 // minimumAge is images.minimumCacheTTL in seconds.
 func (o *Optimizer) minimumAge() int64 { return int64(o.opts.MinimumTTL / time.Second) }
 
-// put stores an entry. A failing tier counts every failure; one line a minute tells of them.
-func (o *Optimizer) put(ctx context.Context, key cache.Key, e *cache.Entry) {
-	err := o.opts.Store.Put(ctx, key, e)
-	if err == nil || errors.Is(err, cache.ErrTooLarge) {
-		return
+// put stores an entry, and tells whether the shared tier has it. A failing tier counts every failure; one line a minute
+// tells of them.
+func (o *Optimizer) put(ctx context.Context, key cache.Key, e *cache.Entry) (shared bool) {
+	kept, err := o.opts.Store.PutTiers(ctx, key, e)
+	shared = o.opts.Shared != nil && slices.Contains(kept, o.opts.Shared.Tier)
+	if err == nil || errors.Is(err, cache.ErrTooLarge) || errors.Is(err, cache.ErrUnavailable) {
+		return shared
 	}
 	now := time.Now().Unix()
 	if last := o.putFailed.Load(); now-last >= 60 && o.putFailed.CompareAndSwap(last, now) {
 		o.opts.Log.Warn("variants cannot be stored", "href", e.Href, "error", err)
 	}
+	return shared
 }
 
 // make produces the entry, from previous where the source has not changed.
-func (o *Optimizer) make(ctx context.Context, job jobs.Job, previous *cache.Entry) (*cache.Entry, error) {
-	held := o.opts.Bytes.Reserve(priority(job))
+func (o *Optimizer) make(ctx context.Context, job jobs.Job, previous *cache.Entry, took *Timing) (*cache.Entry, error) {
+	held := o.opts.Bytes.Reserve(rank(ctx, job))
 	defer held.Release() // the entry is the cache's from then on, and the handler's while it is sent
 	req := fetch.Request{Href: job.Spec.Href, Absolute: job.Spec.Absolute, Memory: held}
 	if previous != nil {
@@ -70,7 +87,8 @@ func (o *Optimizer) make(ctx context.Context, job jobs.Job, previous *cache.Entr
 	}
 	started := time.Now()
 	src, err := o.opts.Fetcher.Fetch(ctx, req)
-	o.opts.Observe.Fetched(job.Kind, time.Since(started), src, err)
+	took.Fetch = time.Since(started)
+	o.opts.Observe.Fetched(job.Kind, took.Fetch, src, err)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +133,7 @@ func (o *Optimizer) make(ctx context.Context, job jobs.Job, previous *cache.Entr
 		renewed.ContentType = plan.Output
 		return renewed, nil
 	default:
-		if err := o.encode(ctx, e, body, plan, job, held); err != nil {
+		if err := o.encode(ctx, e, body, plan, job, held, took); err != nil {
 			return nil, err
 		}
 	}
@@ -129,28 +147,29 @@ func (o *Optimizer) make(ctx context.Context, job jobs.Job, previous *cache.Entr
 // tried again. (Next.js keeps it for minimumCacheTTL.)
 const passingFailure = time.Minute
 
-// priority is a job's at the gates.
-func priority(job jobs.Job) admission.Priority {
+// rank is a job's at the gates: that of a background job rises when somebody begins to wait for it.
+func rank(ctx context.Context, job jobs.Job) admission.Rank {
 	if job.Priority == jobs.Background {
-		return admission.Background
+		return admission.BackgroundUntil(jobs.Promoted(ctx))
 	}
 	return admission.Interactive
 }
 
 // encode fills e with the encoded image or, where the source cannot be decoded or encoded, with the source itself,
 // fresh for the minimum only.
-func (o *Optimizer) encode(ctx context.Context, e *cache.Entry, body []byte, plan transform.Plan, job jobs.Job, held *admission.Reservation) error {
-	started := time.Now()
+func (o *Optimizer) encode(ctx context.Context, e *cache.Entry, body []byte, plan transform.Plan, job jobs.Job, held *admission.Reservation, took *Timing) error {
 	spec := transform.Spec{Output: plan.Output, Width: job.Spec.Width, Quality: job.Spec.Quality}
-	leave, err := o.opts.Gate.Enter(ctx, priority(job), transform.Estimate(body, plan.Source, spec).Under(o.opts.MaxInputPixels))
+	leave, err := o.opts.Gate.Enter(ctx, rank(ctx, job), transform.Estimate(body, plan.Source, spec).Under(o.opts.MaxInputPixels))
 	if err != nil {
 		return err
 	}
+	started := time.Now()
 	out, err := func() ([]byte, error) {
 		defer leave()
 		return o.opts.Engine.Encode(ctx, body, spec)
 	}()
-	o.opts.Observe.Encoded(plan, time.Since(started), len(body), len(out), err)
+	took.Encode = time.Since(started)
+	o.opts.Observe.Encoded(plan, took.Encode, len(body), len(out), err)
 	if err == nil {
 		// From here on the result is held instead of the source. If the job's time ends while a larger one waits for
 		// room, the result is there all the same.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -114,6 +115,12 @@ func draw(number int) (width int, accept string) {
 // kept reports whether a source is asked for when only one of each n is.
 func kept(number, n int) bool {
 	return n <= 1 || rand.New(rand.NewPCG(uint64(number), 2)).IntN(n) == 0
+}
+
+// chosen reports whether a source is of the group that STRESS_GROUP names, or is wanted because there is no such name.
+func chosen(s source) bool {
+	group := os.Getenv("STRESS_GROUP")
+	return group == "" || group == s.group || group == "hostile" && !slices.Contains([]string{"truncated", "flipped", "spliced"}, s.group)
 }
 
 func (s source) String() string { return fmt.Sprintf("%s/%s", s.group, s.name) }

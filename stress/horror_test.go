@@ -106,13 +106,16 @@ func (h *horror) run(t *testing.T) {
 	number := 0
 	send := func(s source, share int) {
 		number++
-		if full() || kept(number, share) {
+		if chosen(s) && (full() || kept(number, share)) {
 			width, accept := draw(number)
 			jobs <- job{s, strconv.Itoa(number), width, accept, number%2 == 0}
 		}
 	}
 	hostile(t, func(s source) {
 		number++
+		if !chosen(s) {
+			return
+		}
 		width, _ := draw(number)
 		for i, accept := range accepts {
 			jobs <- job{s, fmt.Sprintf("%d-%d", number, i), width, accept, i > 0}
@@ -188,7 +191,11 @@ func (h *horror) ask(s source, width int, accept, key string, absolute bool) (ki
 
 // report prints the table.
 func (h *horror) report(t *testing.T, before, after metrics, seen peaks, took time.Duration) {
-	r := newReport("horror")
+	test := "horror"
+	if group := os.Getenv("STRESS_GROUP"); group != "" {
+		test += "-" + group // a part is not kept as if it were the whole
+	}
+	r := newReport(test)
 	head := []string{"group", "requests"}
 	for _, k := range kinds {
 		head = append(head, string(k))

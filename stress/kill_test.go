@@ -114,14 +114,14 @@ func TestKilledCodecs(t *testing.T) {
 		t.Errorf("%d processes killed and %d stopped: nothing was tested", kills, stops)
 	}
 
-	// Everything is as it was. What was stopped at rest is found so, and replaced, by the next job.
+	// Everything is as it was. What was killed or stopped at rest is replaced although there is no job.
+	eventually(t, "all codec processes run", func() bool { return s.codecsRunning() == int(small.Workers) })
 	for i := range variants {
 		n := 1_000_000*len(variants) + i
 		if a, err := request(n); err != nil || a.status != http.StatusOK || sha256.Sum256(a.body) != want[i] {
 			t.Errorf("afterwards: %v %v", a, err)
 		}
 	}
-	eventually(t, "all codec processes run", func() bool { return s.codecsRunning() == int(small.Workers) })
 	client.CloseIdleConnections()
 	s.descriptorsBack(t, before, o)
 	after := s.metrics(t)

@@ -46,7 +46,7 @@ func (c Cost) Under(maxPixels uint64) int64 {
 //	             AVIF with alpha              the same and 5
 //	metadata     3 × what a JPEG has in APP segments, a WebP, AVIF or TIFF in blocks for profiles, EXIF and XMP; of
 //	             a PNG 5 × its EXIF and text, and compressed text may be a bomb: 5 × 1,032 × what it takes in the file,
-//	             at most 5 × 50 MB a piece, where libpng stops; at most 2 × 8 MB for a profile
+//	             at most 5 × 50 MB a piece, where libpng stops; at most 4 × 8 MB for a profile
 //	rows         the caches between the steps: 2.5 × all rows of what is decoded (a JPEG is decoded at 1/2, 1/4 or 1/8
 //	             where that is still larger than the target), but at most 2,048 rows; with alpha twice that, because
 //	             colours are premultiplied; 4 MiB for tables where CMYK is converted

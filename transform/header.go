@@ -17,6 +17,7 @@ const (
 const (
 	metadataCopies = 3
 	textCopies     = 5
+	profileCopies  = 4    // of a PNG's
 	deflateMost    = 1032 // bytes that one byte of deflate can stand for
 	textMost       = 50 << 20
 	profileMost    = 8 << 20
@@ -127,6 +128,7 @@ func readPNG(b []byte) (picture, bool) {
 	if colour == 4 || colour == 6 {
 		p.bands, p.alpha = p.bands+1, true
 	}
+	profile := 0.0
 	for i, steps := 8, 0; i+8 <= len(b) && steps < maxChunks; steps++ {
 		length := int(binary.BigEndian.Uint32(b[i:]))
 		body := part(b, i+8, length)
@@ -138,7 +140,7 @@ func readPNG(b []byte) (picture, bool) {
 				p.metadata += textCopies * pngText(b[i+4:i+8], body)
 			}
 		case "iCCP":
-			p.metadata += 2 * min(deflateMost*float64(len(body)), profileMost)
+			profile = max(profile, min(deflateMost*float64(len(body)), profileMost)) // libpng takes one
 		case "tRNS":
 			if !p.alpha {
 				p.bands, p.alpha = p.bands+1, true
@@ -149,6 +151,7 @@ func readPNG(b []byte) (picture, bool) {
 		}
 		i += 12 + length
 	}
+	p.metadata += profileCopies * profile
 	if interlaced {
 		p.decoder = float64(p.width) * float64(p.height) * float64(p.bands*p.sample)
 	}

@@ -31,6 +31,11 @@ type Options struct {
 	StaleFor time.Duration
 	// MaxEntry is the size in bytes of the largest entry that is kept, headers included, by default 4 MiB.
 	MaxEntry int64
+	// Suffix ends the names of the entries, by default "e" and the version of their format: stores with different ones
+	// do not see each other's entries.
+	Suffix string
+	// TTL, if set, is how long every entry is kept, whatever its freshness.
+	TTL time.Duration
 	// Timeout bounds a look-up, WriteTimeout storing an entry, by default the client's and 1 s.
 	Timeout, WriteTimeout time.Duration
 }
@@ -62,8 +67,8 @@ func New(o Options) (*Store, error) {
 	if o.Client == nil {
 		return nil, errors.New("cache: valkey tier: no client")
 	}
-	if o.StaleFor < 0 || o.MaxEntry < 0 || o.Timeout < 0 || o.WriteTimeout < 0 {
-		return nil, fmt.Errorf("cache: valkey tier: StaleFor %v, MaxEntry %d, Timeout %v, WriteTimeout %v: must not be negative", o.StaleFor, o.MaxEntry, o.Timeout, o.WriteTimeout)
+	if o.StaleFor < 0 || o.TTL < 0 || o.MaxEntry < 0 || o.Timeout < 0 || o.WriteTimeout < 0 {
+		return nil, fmt.Errorf("cache: valkey tier: StaleFor %v, TTL %v, MaxEntry %d, Timeout %v, WriteTimeout %v: must not be negative", o.StaleFor, o.TTL, o.MaxEntry, o.Timeout, o.WriteTimeout)
 	}
 	if o.StaleFor == 0 {
 		o.StaleFor = 24 * time.Hour
@@ -73,6 +78,9 @@ func New(o Options) (*Store, error) {
 	}
 	if o.MaxEntry > math.MaxInt32 {
 		return nil, fmt.Errorf("cache: valkey tier: MaxEntry of %d: Valkey has no values above 512 MiB", o.MaxEntry)
+	}
+	if o.Suffix == "" {
+		o.Suffix = "e" + strconv.Itoa(cache.FormatVersion)
 	}
 	if o.WriteTimeout == 0 {
 		o.WriteTimeout = time.Second
@@ -88,7 +96,7 @@ var (
 // key names an entry. Programs that write another format, as during an upgrade, use other names.
 func (s *Store) key(k cache.Key) string {
 	name := base64.RawURLEncoding.EncodeToString(k[:])
-	return s.o.Client.Key(name, "e"+strconv.Itoa(cache.FormatVersion))
+	return s.o.Client.Key(name, s.o.Suffix)
 }
 
 // Get looks k up. Whatever goes wrong is a miss.
@@ -222,6 +230,9 @@ func (s *Store) reject(ctx context.Context, k cache.Key, size int) error {
 
 // ttl is how long e may stay: until it is stale, and StaleFor.
 func (s *Store) ttl(e *cache.Entry) time.Duration {
+	if s.o.TTL > 0 {
+		return min(max(s.o.TTL, time.Millisecond), maxTTL)
+	}
 	rest := time.Until(e.ExpiresAt) // at most some 292 years either way
 	rest = min(max(rest, -maxTTL), maxTTL)
 	return min(max(rest+min(s.o.StaleFor, maxTTL), minTTL), maxTTL)

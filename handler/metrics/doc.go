@@ -61,11 +61,38 @@
 //	imgopt_codec_wait_seconds_total             counter                            time encodings waited for a codec process, all together
 //	imgopt_codec_jobs_total                     counter    outcome                 encodings by end: encoded, failed, timeout, crashed, canceled, refused
 //	imgopt_codec_replaced_total                 counter    reason                  codec processes replaced: lost, stopped, worn
+//	imgopt_valkey_up                            gauge                              1 all of Valkey can be used, 0.5 some nodes of a cluster, 0 nothing
+//	imgopt_valkey_changed_timestamp_seconds     gauge                              when that last changed
+//	imgopt_valkey_commands_total                counter                            commands sent
+//	imgopt_valkey_failures_total                counter                            commands not answered, or too late
+//	imgopt_valkey_refused_total                 counter                            commands not sent because Valkey was known to be away
+//	imgopt_valkey_connects_total                counter                            connections made
+//	imgopt_valkey_commands_in_flight            gauge                              commands that wait for an answer
+//	imgopt_queue_leased                         gauge                              jobs being worked on by all processes
+//	imgopt_queue_workers                        gauge                              processes that work
+//	imgopt_queue_dead_letters                   gauge                              dead letters kept
+//	imgopt_queue_completions_pending            gauge                              jobs done here that the queue could not be told of yet
+//	imgopt_queue_lost_total                     counter                            jobs waited for here that the server has forgotten
+//	imgopt_queue_relocated_total                counter                            jobs done without the queue because it could not take them
+//	imgopt_queue_unshared_total                 counter                            jobs done here while the queue could not be told
+//	imgopt_purges_total                         counter    source                  purges learned of: here, elsewhere
+//	imgopt_purge_records                        gauge                              different purges remembered
+//	imgopt_purges_pending                       gauge                              purges that the other replicas do not know yet
+//	imgopt_purge_errors_total                   counter                            failures to store purges or to share them
+//	imgopt_purges_synced_timestamp_seconds      gauge                              when the purges of all replicas were last known here; 0 if never
+//	imgopt_reload_successful                    gauge                              1 if the configuration last read is in force, 0 if it was refused
+//	imgopt_reload_success_timestamp_seconds     gauge                              when the configuration in force was read
+//	imgopt_reload_failures_total                counter                            configurations refused when read again
 //	imgopt_build_info                           gauge      version libvips go      always 1
 //
 // A request for a variant that is not there looks into the memory tier three times and into the others twice (before
 // the queue, and once more when its job begins): the share of hits is in imgopt_http_requests_total. The codec metrics
 // are there with transform.isolation: process.
+//
+// The metrics of Valkey and of the shared queue are there with storage.type: valkey. imgopt_queue_leased, _workers and
+// _dead_letters then say the same in every process, and so do imgopt_jobs_queued and imgopt_jobs_oldest_wait_seconds
+// as long as nothing was relocated: take their maximum, not their sum. Neither is there while the queue cannot be
+// asked. Of the tier that is in Valkey there are neither entries, bytes nor evictions: Valkey's own metrics have them.
 //
 // Beside these there are the go_ and process_ metrics of client_golang.
 //
@@ -74,8 +101,8 @@
 // stale, miss, or none for an answer that is no image. outcome of a fetch is ok, not_modified, timeout or error, of
 // an encoding ok, fallback or error, of a job one of the jobs package's. kind is miss, revalidate or prewarm,
 // priority interactive or background. listener is public or admin. pool is sources (bytes fetched and results),
-// decode (estimates of what the encodings under way take) or responses (bytes being sent). format is the subtype of
-// the output's media type. No label's value comes from a client or an origin, and none takes more than 64 values:
+// decode (estimates of what the encodings under way take) or responses (bytes being sent). tier is memory, disk or
+// valkey. source is here (asked of this process) or elsewhere. format is the subtype of the output's media type. No label's value comes from a client or an origin, and none takes more than 64 values:
 // others are counted as other.
 //
 // # Scaling

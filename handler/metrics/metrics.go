@@ -51,6 +51,9 @@ type Metrics struct {
 	retries  prometheus.Counter
 	budget   prometheus.Counter
 
+	reloadOK, reloadedAt prometheus.Gauge
+	reloadFailures       prometheus.Counter
+
 	reasons, fetchReasons, refusals, outcomes values
 }
 
@@ -110,12 +113,17 @@ func New(r prometheus.Registerer, b Build) (*Metrics, error) {
 	m.retries = counter("imgopt_job_retries_total", "Attempts after a job's first.")
 	m.budget = counter("imgopt_job_retry_budget_exhausted_total", "Attempts not repeated because all jobs together had used up their retries.")
 
+	m.reloadFailures = counter("imgopt_reload_failures_total", "Configurations that were refused when they were read again.")
+	m.reloadOK = prometheus.NewGauge(prometheus.GaugeOpts{Name: "imgopt_reload_successful", Help: "Whether the configuration last read is in force: 1, or 0 when it was refused."})
+	m.reloadedAt = prometheus.NewGauge(prometheus.GaugeOpts{Name: "imgopt_reload_success_timestamp_seconds", Help: "When the configuration in force was read, in seconds since 1970."})
+	m.Reloaded(nil) // the process would not run with one that was refused
+
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "imgopt_build_info", Help: "What runs; always 1.",
 		ConstLabels: prometheus.Labels{"version": b.Version, "libvips": b.Libvips, "go": runtime.Version()},
 	})
 	info.Set(1)
-	all = append(all, m.inFlight, info,
+	all = append(all, m.inFlight, info, m.reloadOK, m.reloadedAt,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, c := range all {
 		if err := r.Register(c); err != nil {

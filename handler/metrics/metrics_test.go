@@ -96,13 +96,15 @@ func everything(t *testing.T) (*prometheus.Registry, *Metrics) {
 		t.Fatal(err)
 	}
 	if err := m.WatchCache(
-		Tier{"memory", func() cache.Stats {
+		Tier{Name: "memory", Stats: func() cache.Stats {
 			return cache.Stats{Entries: 1, Bytes: 2, MaxBytes: 3, Hits: 4, Misses: 5, Evictions: 6, Rejected: 7, Errors: 8, Corrupt: 9}
 		}},
-		Tier{"disk", func() cache.Stats { return cache.Stats{Hits: 40} }},
+		Tier{Name: "disk", Stats: func() cache.Stats { return cache.Stats{Hits: 40} }},
+		Tier{Name: "valkey", Remote: true, Stats: func() cache.Stats { return cache.Stats{Hits: 41, Errors: 42} }},
 	); err != nil {
 		t.Fatal(err)
 	}
+	watchShared(t, m)
 	return r, m
 }
 
@@ -323,7 +325,7 @@ func TestRegisteredTwice(t *testing.T) {
 	if err := m.WatchJobs(nil); err == nil {
 		t.Error("no error")
 	}
-	for _, tiers := range [][]Tier{{{"", func() cache.Stats { return cache.Stats{} }}}, {{"x", nil}}} {
+	for _, tiers := range [][]Tier{{{Stats: func() cache.Stats { return cache.Stats{} }}}, {{Name: "x"}}} {
 		if err := m.WatchCache(tiers...); err == nil {
 			t.Errorf("%+v: no error", tiers)
 		}

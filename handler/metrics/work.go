@@ -160,6 +160,9 @@ type Tier struct {
 	Name string
 	// Stats reads the tier's counters.
 	Stats func() cache.Stats
+	// Remote says that the tier is on a server: only that knows what is held there and removed to make room, and it
+	// holds it once for all replicas.
+	Remote bool
 }
 
 // WatchCache exports the counters of the tiers whenever metrics are read.
@@ -185,12 +188,14 @@ func (m *Metrics) WatchCache(tiers ...Tier) error {
 	return m.watch(func(ch chan<- prometheus.Metric) {
 		for _, t := range tiers {
 			s := t.Stats()
-			gauge(ch, entries, float64(s.Entries), t.Name)
-			gauge(ch, bytes, float64(s.Bytes), t.Name)
-			gauge(ch, maxBytes, float64(s.MaxBytes), t.Name)
+			if !t.Remote {
+				gauge(ch, entries, float64(s.Entries), t.Name)
+				gauge(ch, bytes, float64(s.Bytes), t.Name)
+				gauge(ch, maxBytes, float64(s.MaxBytes), t.Name)
+				count(ch, evictions, s.Evictions, t.Name)
+			}
 			count(ch, lookups, s.Hits, t.Name, "hit")
 			count(ch, lookups, s.Misses, t.Name, "miss")
-			count(ch, evictions, s.Evictions, t.Name)
 			count(ch, rejected, s.Rejected, t.Name)
 			count(ch, failures, s.Errors, t.Name)
 			count(ch, corrupt, s.Corrupt, t.Name)

@@ -8,13 +8,6 @@ import (
 	"imgopt/jobs"
 )
 
-// of returns the n-th job as one whose source is at that origin.
-func of(origin string, n int, p jobs.Priority) jobs.Item {
-	it := item(n, p)
-	it.Spec.Href, it.Spec.Absolute = fmt.Sprintf("https://%s/%d.png", origin, n), true
-	return it
-}
-
 // originSlots: one origin's jobs hold no more slots than they may, and those passed over are not lost; each priority
 // has its own. A queue that does not know origins says so, and hands out all.
 func (s *suite) originSlots() {
@@ -29,7 +22,7 @@ func (s *suite) originSlots() {
 			slots = 4
 		}
 		for n := range 4 {
-			s.enqueue(q, of("a", base+n, p), false)
+			s.enqueue(q, s.of("a", base+n, p), false)
 			s.pause(1)
 		}
 		var held []jobs.Lease
@@ -55,7 +48,7 @@ func (s *suite) originArrival() {
 		q := s.open()
 		q.LimitOrigins(1, 1)
 		for n, origin := range []string{"a", "a", "b", "c", "b"} {
-			s.enqueue(q, of(origin, n, p), false)
+			s.enqueue(q, s.of(origin, n, p), false)
 			s.pause(1)
 		}
 		s.enqueue(q, item(5, p), false) // a relative url is of an origin too
@@ -80,7 +73,7 @@ func (s *suite) originSlotsReturn() {
 		q := s.open()
 		q.LimitOrigins(1, 1)
 		for n := range 4 {
-			s.enqueue(q, of("a", n, p), false)
+			s.enqueue(q, s.of("a", n, p), false)
 			s.pause(1)
 		}
 		got := make(chan jobs.Lease, 1)
@@ -118,17 +111,17 @@ func (s *suite) originSlotsReturn() {
 func (s *suite) originYields() {
 	q := s.open()
 	q.LimitOrigins(1, 2)
-	s.enqueue(q, of("a", 1, jobs.Interactive), false)
+	s.enqueue(q, s.of("a", 1, jobs.Interactive), false)
 	running := s.leaseKey(q, jobs.Interactive, 1)
-	s.enqueue(q, of("a", 2, jobs.Interactive), false)
-	s.enqueue(q, of("a", 3, jobs.Background), false)
-	s.enqueue(q, of("b", 4, jobs.Background), false)
+	s.enqueue(q, s.of("a", 2, jobs.Interactive), false)
+	s.enqueue(q, s.of("a", 3, jobs.Background), false)
+	s.enqueue(q, s.of("b", 4, jobs.Background), false)
 	s.none(q, jobs.Interactive)
 	s.complete(q, s.leaseKey(q, jobs.Background, 4))
 	s.none(q, jobs.Background)
 
-	s.enqueue(q, of("b", 5, jobs.Background), false)
-	s.enqueue(q, of("c", 6, jobs.Interactive), false)
+	s.enqueue(q, s.of("b", 5, jobs.Background), false)
+	s.enqueue(q, s.of("c", 6, jobs.Interactive), false)
 	s.none(q, jobs.Background)
 	s.complete(q, s.leaseKey(q, jobs.Interactive, 6))
 	s.complete(q, s.leaseKey(q, jobs.Background, 5))
@@ -143,16 +136,16 @@ func (s *suite) originYields() {
 func (s *suite) originPromotion() {
 	q := s.open()
 	q.LimitOrigins(1, 1)
-	s.enqueue(q, of("a", 1, jobs.Background), false)
-	s.enqueue(q, of("a", 2, jobs.Background), false)
+	s.enqueue(q, s.of("a", 1, jobs.Background), false)
+	s.enqueue(q, s.of("a", 2, jobs.Background), false)
 	first := s.leaseKey(q, jobs.Background, 1)
-	s.enqueue(q, of("a", 2, jobs.Interactive), true)
+	s.enqueue(q, s.of("a", 2, jobs.Interactive), true)
 	second := s.leaseKey(q, jobs.Interactive, 2)
 	// Both slots of the origin are held; one pauses, and is wanted meanwhile.
 	if err := q.Requeue(s.ctx, first, time.Now().Add(5*s.h.Unit)); err != nil {
 		s.Fatal(err)
 	}
-	s.enqueue(q, of("a", 1, jobs.Interactive), true)
+	s.enqueue(q, s.of("a", 1, jobs.Interactive), true)
 	s.pause(6)
 	s.none(q, jobs.Interactive) // the second holds the origin's slot for people
 	s.none(q, jobs.Background)
@@ -174,22 +167,22 @@ func (s *suite) originRoom() {
 	for _, p := range both {
 		base, share := 100*int(p), 6+3*int(p)
 		for n := range share {
-			s.enqueue(q, of("a", base+n, p), false)
+			s.enqueue(q, s.of("a", base+n, p), false)
 		}
-		full(of("a", base+50, p))
-		s.enqueue(q, of("a", base, p), true)
-		s.enqueue(q, of("b", base+60, p), false)
-		full(of("a", base+50, p)) // less than before, even
+		full(s.of("a", base+50, p))
+		s.enqueue(q, s.of("a", base, p), true)
+		s.enqueue(q, s.of("b", base+60, p), false)
+		full(s.of("a", base+50, p)) // less than before, even
 	}
-	full(of("a", 100, jobs.Interactive)) // a promotion needs room
+	full(s.of("a", 100, jobs.Interactive)) // a promotion needs room
 	l := s.leaseKey(q, jobs.Interactive, 0)
-	full(of("a", 50, jobs.Interactive)) // that of the other origin is not given back to this one alone
+	full(s.of("a", 50, jobs.Interactive)) // that of the other origin is not given back to this one alone
 	s.complete(q, s.leaseKey(q, jobs.Interactive, 1))
-	s.enqueue(q, of("a", 50, jobs.Interactive), false)
+	s.enqueue(q, s.of("a", 50, jobs.Interactive), false)
 	if err := q.Requeue(s.ctx, l, time.Now()); err != nil {
 		s.Fatalf("requeueing beyond the origin's share: %v", err)
 	}
-	full(of("a", 51, jobs.Interactive))
+	full(s.of("a", 51, jobs.Interactive))
 }
 
 // originRoomForSeveral: however many origins want all the room, the next one finds some.
@@ -200,7 +193,7 @@ func (s *suite) originRoomForSeveral() {
 		queued := 0
 		for origin := range 3 {
 			for ; ; n++ {
-				_, err := q.Enqueue(s.ctx, of(fmt.Sprint("greedy", origin), base+n, p))
+				_, err := q.Enqueue(s.ctx, s.of(fmt.Sprint("greedy", origin), base+n, p))
 				if errors.Is(err, jobs.ErrOriginFull) {
 					break
 				}
@@ -213,6 +206,6 @@ func (s *suite) originRoomForSeveral() {
 		if queued > 63 {
 			s.Errorf("%v: %d of 64 are taken by three", p, queued)
 		}
-		s.enqueue(q, of("modest", base+n, p), false)
+		s.enqueue(q, s.of("modest", base+n, p), false)
 	}
 }

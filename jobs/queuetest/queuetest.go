@@ -27,6 +27,12 @@ type Harness struct {
 	OriginSlots, OriginRoom bool
 	// Unit is a short time the implementation can tell from none: leases and delays are multiples of it.
 	Unit time.Duration
+	// Tolerance is by how much times in a leased item may differ from those enqueued, because they went by another
+	// clock. 0: not at all.
+	Tolerance time.Duration
+	// Host returns the host of the suite's origin of that name: an implementation that cannot tell all origins apart
+	// chooses hosts it can, and none that it takes for that of a relative url. nil: the name itself.
+	Host func(name string) string
 }
 
 // Roomy are limits that no test of the suite reaches by accident.
@@ -136,6 +142,21 @@ func item(n int, p jobs.Priority) jobs.Item {
 		},
 		EnqueuedAt: time.Now(),
 	}
+}
+
+// same tells whether two times are the same, as well as the implementation can keep them.
+func (s *suite) same(a, b time.Time) bool {
+	return a.IsZero() == b.IsZero() && a.Sub(b).Abs() <= s.h.Tolerance
+}
+
+// of returns the n-th job as one whose source is at that origin.
+func (s *suite) of(origin string, n int, p jobs.Priority) jobs.Item {
+	if s.h.Host != nil {
+		origin = s.h.Host(origin)
+	}
+	it := item(n, p)
+	it.Spec.Href, it.Spec.Absolute = fmt.Sprintf("https://%s/%d.png", origin, n), true
+	return it
 }
 
 // enqueue adds a job and checks whether it joined.

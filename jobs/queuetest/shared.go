@@ -15,7 +15,7 @@ func (s *suite) sharedWork() {
 	want := item(1, jobs.Background)
 	s.enqueue(a, want, false)
 	l := s.leaseKey(b, jobs.Background, 1)
-	if l.Spec != want.Spec || l.Kind != want.Kind || !l.EnqueuedAt.Equal(want.EnqueuedAt) {
+	if l.Spec != want.Spec || l.Kind != want.Kind || !s.same(l.EnqueuedAt, want.EnqueuedAt) {
 		s.Errorf("leased %+v, want %+v", l.Item, want)
 	}
 	s.pause(3)

@@ -2,7 +2,9 @@ package corpus
 
 import (
 	"bytes"
+	"compress/flate"
 	"compress/gzip"
+	"compress/zlib"
 	"encoding/binary"
 	"hash/crc32"
 	"io"
@@ -102,6 +104,36 @@ func (w *bits) flush() {
 	if w.n > 0 {
 		w.put(0, 8-w.n)
 	}
+}
+
+// deflated is b as a zlib stream, as small as a compressor makes it: a thousand times smaller where b is one byte repeated.
+func deflated(b []byte) []byte {
+	var out bytes.Buffer
+	written(zlib.NewWriter(&out), b)
+	return out.Bytes()
+}
+
+// repeated is a zlib stream of n times c, a thousand times smaller. A compressor makes what stands for a mebibyte once.
+func repeated(c byte, n int) []byte {
+	const block, modulus = 1 << 20, 65521
+	all, char := uint64(n), uint64(c)
+	a, b := (1+all*char)%modulus, (all+all*(all+1)/2%modulus*char)%modulus // Adler-32
+	var out bytes.Buffer
+	w, _ := flate.NewWriter(&out, flate.BestCompression) // a level that there is
+	part := fill(c, block)
+	var middle []byte
+	if blocks := n / block; blocks > 1 {
+		_, _ = w.Write(part)
+		_ = w.Flush()
+		first := out.Len()
+		_, _ = w.Write(part)
+		_ = w.Flush() // ends a byte: the next block may stand behind it, or the same one again
+		middle = bytes.Repeat(out.Bytes()[first:], blocks-2)
+		n -= blocks * block
+	}
+	begun := out.Len()
+	written(w, fill(c, n))
+	return join([]byte{0x78, 0xda}, out.Bytes()[:begun], middle, out.Bytes()[begun:], be32(int(b<<16|a)))
 }
 
 // gzipped is b as a gzip file.

@@ -71,6 +71,23 @@ func TestZeros(t *testing.T) {
 	}
 }
 
+func TestRepeated(t *testing.T) {
+	for _, n := range []int{0, 1, 1000, 1 << 20, 2<<20 - 1, 2 << 20, 3<<20 + 1, 20_000_000} {
+		packed := repeated('A', n)
+		r, err := zlib.NewReader(bytes.NewReader(packed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(r)
+		if err != nil || len(b) != n || len(bytes.Trim(b, "A")) != 0 {
+			t.Errorf("%d times: %d bytes, %v", n, len(b), err)
+		}
+		if len(packed) > 100+n/900 {
+			t.Errorf("%d times: it takes %d bytes", n, len(packed))
+		}
+	}
+}
+
 // What is said to be complete can be decoded.
 func TestCompletePictures(t *testing.T) {
 	if _, err := png.Decode(bytes.NewReader(blackPNG(100, 70, 16, pngRGBA))); err != nil {

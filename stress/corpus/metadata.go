@@ -55,6 +55,14 @@ func exifChain() []byte {
 	return b
 }
 
+// largeProfile is an ICC profile of n bytes whose header and table of tags are right: what it holds is zeros.
+func largeProfile(n int) []byte {
+	const at = 128 + 4 + 12
+	head := join(be32(n), []byte("lcms"), be32(0x02400000), []byte("mntrRGB XYZ "), make([]byte, 12), []byte("acsp"), make([]byte, 28),
+		be32(0xf6d6, 0x10000, 0xd32d), make([]byte, 48), be32(1), []byte("desc"), be32(at, n-at))
+	return append(head, make([]byte, n-len(head))...)
+}
+
 // profiles are ICC profiles (version 2, RGB to Lab) of which something is absurd.
 func profiles() [][]byte {
 	profile := func(size int, tags int, table []byte) []byte {

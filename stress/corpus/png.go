@@ -1,6 +1,9 @@
 package corpus
 
-import "strconv"
+import (
+	"bytes"
+	"strconv"
+)
 
 // Colour types of PNG.
 const (
@@ -97,6 +100,31 @@ func pngs() []Case {
 			b = append(b, pngChunk("iTXt", join([]byte(strconv.Itoa(i)+"\x00\x01\x00\x00\x00"), text))...)
 		}
 		return append(b, picture...)
+	})
+	// Text that is text: libvips keeps each piece, with all of its bytes, several times. Less than a megabyte takes 3.2 GB.
+	for _, c := range []struct {
+		name, kind, head string
+		pieces, size     int
+	}{
+		{"png-ztxt-bomb", "zTXt", "bomb\x00\x00", 40, 20_000_000},
+		{"png-itxt-bomb", "iTXt", "bomb\x00\x01\x00\x00\x00", 40, 20_000_000},
+		{"png-ztxt-bomb-largest-pieces", "zTXt", "bomb\x00\x00", 16, 49_000_000}, // libpng takes none of 50 MB
+		{"png-itxt-bomb-many-pieces", "iTXt", "bomb\x00\x01\x00\x00\x00", 3000, 1_000_000},
+	} {
+		g.add(c.name, func() []byte {
+			piece := pngChunk(c.kind, join([]byte(c.head), repeated('A', c.size)))
+			return join(small, bytes.Repeat(piece, c.pieces), picture)
+		})
+	}
+	g.add("png-icc-bomb", func() []byte { // a profile that libpng takes for one, as large as it takes them
+		return join(small, pngChunk("iCCP", join([]byte("bomb\x00\x00"), deflated(largeProfile(7_900_000)))), picture)
+	})
+	g.add("png-icc-bomb-over-limit", func() []byte {
+		return join(small, pngChunk("iCCP", join([]byte("bomb\x00\x00"), deflated(largeProfile(9_000_000)))), picture)
+	})
+	g.add("png-icc-bombs", func() []byte {
+		piece := pngChunk("iCCP", join([]byte("bomb\x00\x00"), deflated(largeProfile(7_900_000))))
+		return join(small, bytes.Repeat(piece, 100), picture)
 	})
 	g.add("png-text-large", func() []byte {
 		return join(small, pngChunk("tEXt", join([]byte("large\x00"), fill('x', 6<<20))), picture)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -45,9 +46,11 @@ const dying = 50 * time.Millisecond
 const endsWithin = 2 * time.Second
 
 // ending says how the process ended, and whether by itself: it gets endsWithin for that before it is killed, unless
-// what it said (cause) shows that it is alive.
+// what it said, or did not say in time (cause), shows that it is alive.
 func (p *process) ending(cause error) (state string, itself bool) {
-	alive := errors.Is(cause, ErrProtocol) || errors.Is(cause, errUnasked)
+	alive := slices.ContainsFunc([]error{ErrProtocol, errUnasked, errStopped, os.ErrDeadlineExceeded}, func(sign error) bool {
+		return errors.Is(cause, sign)
+	})
 	itself = !p.doomed && !alive && p.awaitEnd(endsWithin)
 	p.kill()
 	if itself {

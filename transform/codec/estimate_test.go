@@ -169,7 +169,13 @@ func TestEstimateCoversTheCorpus(t *testing.T) {
 		compared++
 		compareEstimate(t, p, c.Name, src[:min(100, len(src))], src, plan.Source, transform.Spec{Output: transform.WebP, Width: 640, Quality: 75})
 	}
-	if compared < 10 {
+	for name, src := range pngBombs(t) {
+		if *estimateFull || strings.HasPrefix(name, "png-icc") { // the others take gigabytes
+			compared++
+			compareEstimate(t, p, name, pngOf(t, picture(64, 48)), src, transform.PNG, transform.Spec{Output: transform.WebP, Width: 640, Quality: 75})
+		}
+	}
+	if compared < 13 {
 		t.Errorf("only %d files compared", compared)
 	}
 }

@@ -29,9 +29,18 @@ const (
 )
 
 func serveEvil() error {
-	if len(os.Args) > 2 { // holds the socket for another one
-		time.Sleep(3 * time.Second)
-		return nil
+	if len(os.Args) > 2 {
+		switch os.Args[2] {
+		case "hold": // the socket for another one
+			time.Sleep(3 * time.Second)
+			return nil
+		case "die": // when it could begin
+			return send(reply{status: replyReady}.append(nil))
+		case "stop": // before it could begin: the one process that takes the file away
+			if os.Remove(os.Args[3]) == nil {
+				_ = unix.Kill(os.Getpid(), unix.SIGSTOP)
+			}
+		}
 	}
 	var settings childSettings
 	if err := json.Unmarshal([]byte(os.Getenv(settingsEnv)), &settings); err != nil {
@@ -51,6 +60,7 @@ func serveEvil() error {
 	if err := send(reply{status: replyReady}.append(nil)); err != nil {
 		return err
 	}
+	evilSource = source.data
 	packet := make([]byte, maxMessage)
 	for {
 		n, err := receive(packet)
@@ -74,7 +84,7 @@ func serveEvil() error {
 // trick is what a codec that was taken over does instead of answering, and what the service makes of it.
 type trick struct {
 	do   func(req request, result []byte)
-	want string // ok, crashed, timeout, failed
+	want string // ok, crashed, timeout, failed; nothing where it has a test of its own
 }
 
 const evilResult = 1 << 20
@@ -134,6 +144,9 @@ func init() { // a variable's initializer would refer to itself through serveEvi
 		"write while it is read": {scribble, "ok"},
 		"shrink the memory":      {shrink, "ok"},
 		"flood the log":          {floodStderr, "ok"},
+		"burn when it is idle":   {burnIdle, "ok"},
+		"look for leftovers":     {leftovers, ""},
+		"a large result":         {largeResult, ""},
 	}
 }
 
@@ -144,6 +157,33 @@ func burn() {
 	for {
 		_ = time.Now()
 	}
+}
+
+// evilSource is the source area.
+var evilSource []byte
+
+// leftovers answers with an error if there is anything in the shared memory but the source.
+func leftovers(req request, result []byte) {
+	for area, b := range map[string][]byte{"source": evilSource[req.source:], "result": result} {
+		if rest := bytes.TrimLeft(b, "\x00"); len(rest) > 0 {
+			answer(func(r *reply) {
+				r.status, r.message = replyCodecError, fmt.Sprintf("%d bytes in the %s area", len(rest), area)
+			})(req, result)
+			return
+		}
+	}
+	answer(func(*reply) {})(req, result)
+}
+
+// largeResult is larger than what of the area is kept.
+func largeResult(req request, result []byte) {
+	answer(func(r *reply) { r.result = copy(result, bytes.Repeat([]byte{1}, keepResult+1<<20)) })(req, result)
+}
+
+// burnIdle answers, and works for itself from then on.
+func burnIdle(req request, b []byte) {
+	go burn()
+	answer(func(*reply) {})(req, b)
 }
 
 var held []byte
@@ -197,7 +237,7 @@ func shrink(req request, _ []byte) {
 
 func floodStderr(req request, _ []byte) {
 	line := bytes.Repeat([]byte("and another thing "), 200)
-	for range 20_000 {
+	for range 2_000 {
 		_, _ = os.Stderr.Write(line)
 	}
 	answer(func(*reply) {})(req, nil)
@@ -210,6 +250,9 @@ func TestTakenOverCodecs(t *testing.T) {
 	s := settings(t)
 	s.Command = append(s.Command, evilArgument)
 	s.Options.Workers, s.Options.Timeout, s.MaxResult = 1, 200*time.Millisecond, evilResult
+	if raceDetector {
+		s.Options.Timeout *= 5 // everything takes longer
+	}
 	s.Observe = func(o Outcome) { seen.Store(&o) }
 	p := pool(t, s)
 	good, spec := jpegOf(t, picture(64, 48)), transform.Spec{Output: transform.WebP, Width: 32, Quality: 75}
@@ -219,6 +262,9 @@ func TestTakenOverCodecs(t *testing.T) {
 	}
 	longest := maxLost*(watchEvery+endsWithin) + 2*(s.Options.Timeout+slack) + 3*time.Second
 	for name, trick := range tricks {
+		if trick.want == "" {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			before, started := p.Stats(), time.Now()
 			got, err := p.Encode(t.Context(), []byte(evilPrefix+name), spec)
@@ -255,6 +301,39 @@ func TestTakenOverCodecs(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A codec that an image takes over finds nothing of the images before in the memory that it shares with the service.
+func TestNothingIsLeftOfOtherImages(t *testing.T) {
+	s := patient(t)
+	s.Command = append(s.Command, evilArgument)
+	s.MaxSource, s.MaxResult = keepSource+2<<20, keepResult+2<<20
+	p := pool(t, s)
+	spec := transform.Spec{Output: transform.WebP, Width: 3840, Quality: 75}
+	longest := 0
+	for name, before := range map[string][][]byte{
+		"shorter and shorter":  {pngOf(t, picture(900, 700)), pngOf(t, picture(300, 200)), pngOf(t, picture(30, 20))},
+		"longer":               {pngOf(t, picture(30, 20)), pngOf(t, picture(900, 700))},
+		"more than is kept":    {make([]byte, keepSource+1<<20), bytes.Repeat([]byte{1}, keepSource+1<<20)},
+		"a large result":       {[]byte(evilPrefix + "a large result")},
+		"what fails":           {bytes.Repeat([]byte{1}, 1<<20)},
+		"exactly what is kept": {bytes.Repeat([]byte{1}, keepSource)},
+	} {
+		for _, src := range before {
+			var codec *transform.CodecError
+			out, err := p.Encode(t.Context(), src, spec)
+			if err != nil && !errors.As(err, &codec) {
+				t.Fatal(err)
+			}
+			longest = max(longest, len(out))
+		}
+		if _, err := p.Encode(t.Context(), []byte(evilPrefix+"look for leftovers"), spec); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if longest <= keepResult {
+		t.Errorf("the largest result has %d bytes: nothing was shown", longest)
 	}
 }
 

@@ -12,16 +12,18 @@ import (
 // priority of the thread that forks it, and the kernel's "kill me when my parent dies" watches that very thread:
 // both need a thread that is ours alone.
 type launcher struct {
+	ended    func() // called whenever a process has ended
 	requests chan func()
 	done     chan struct{}
 }
 
-// newLauncher lowers the thread's priority by nice. It never gets it back, and is thrown away at the end.
-func newLauncher(nice int) (*launcher, error) {
+// newLauncher lowers the thread's priority by nice. It never gets it back, and is thrown away at the end. ended is called
+// when a process has ended, whatever the reason.
+func newLauncher(nice int, ended func()) (*launcher, error) {
 	// Descriptors that the service itself was started with are not to reach the codecs. (Go marks its own.) A kernel
 	// before 5.11 does not know the call; then they stay.
 	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
-	l := &launcher{requests: make(chan func()), done: make(chan struct{})}
+	l := &launcher{ended: ended, requests: make(chan func()), done: make(chan struct{})}
 	started := make(chan error)
 	go func() {
 		defer close(l.done)
@@ -58,7 +60,7 @@ func (l *launcher) start(s *Settings) (p *process, err error) {
 	finished := make(chan struct{})
 	l.requests <- func() {
 		defer close(finished)
-		p, err = spawn(s)
+		p, err = spawn(s, l.ended)
 	}
 	<-finished
 	if err != nil {

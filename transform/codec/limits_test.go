@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"imgopt/transform"
 )
 
@@ -119,4 +121,48 @@ func TestGrownProcessesAreReplaced(t *testing.T) {
 	if st := p.Stats(); st.Recycled == 0 || st.Crashed != 0 {
 		t.Errorf("large images: %+v", st)
 	}
+}
+
+// A process that cannot be started for want of descriptors, whichever of them is the first that is missing, is an error,
+// and leaves nothing open.
+func TestStartWithoutDescriptors(t *testing.T) {
+	p := pool(t, patient(t))
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	set := func(n uint64) {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: n, Max: limit.Max}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next := func() uint64 {
+		fd, err := unix.Dup(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = unix.Close(fd)
+		return uint64(fd)
+	}
+	defer set(limit.Cur)
+	first := next()
+	for n := range uint64(64) {
+		set(first + n)
+		proc, err := p.launcher.start(&p.settings)
+		set(limit.Cur)
+		if err == nil {
+			proc.free()
+			if n < 4 {
+				t.Errorf("started with %d descriptors: nothing was shown", n)
+			}
+			return
+		}
+		if !errors.Is(err, unix.EMFILE) {
+			t.Errorf("with %d descriptors: %v", n, err)
+		}
+		if now := next(); now != first {
+			t.Fatalf("with %d descriptors: one is left open", n)
+		}
+	}
+	t.Error("no process can be started")
 }

@@ -24,6 +24,7 @@ type link struct {
 	control        *net.UnixConn
 	source, result *area
 	seq            uint64
+	written        int                  // of the source area, up to here: the last source
 	packet         [maxMessage + 1]byte // one more: a longer packet is seen, not cut to size
 }
 
@@ -40,8 +41,8 @@ var (
 const watchEvery = 500 * time.Millisecond
 
 // newLink makes both ends; theirs is for the process.
-func newLink(maxSource, maxResult int) (l *link, theirs *os.File, err error) {
-	l = &link{}
+func newLink(maxSource, maxResult int) (_ *link, theirs *os.File, err error) {
+	l := &link{}
 	defer func() {
 		if err != nil {
 			l.close()
@@ -73,7 +74,7 @@ func newLink(maxSource, maxResult int) (l *link, theirs *os.File, err error) {
 // then the reply's status is one of an answer and out holds the result. watch is called every watchEvery.
 func (l *link) ask(ctx context.Context, src []byte, spec transform.Spec, limit time.Duration, watch func() error) ([]byte, reply, error) {
 	l.seq = rand.Uint64() // so that an answer sent ahead of the question is none
-	copy(l.source.data, src)
+	l.hand(src)
 	defer l.source.trim(len(src), keepSource)
 
 	interrupted := make(chan struct{})
@@ -111,7 +112,18 @@ func (l *link) ask(ctx context.Context, src []byte, spec transform.Spec, limit t
 	out := make([]byte, rep.result)
 	copy(out, l.result.data)
 	l.result.trim(rep.result, keepResult)
+	clear(l.result.data[:min(rep.result, keepResult)]) // whom the next image takes over finds nothing of this one
 	return out, rep, nil
+}
+
+// hand puts a source into its area, and nothing else: what the one before it was longer by is cleared. That costs less
+// than the copying, and much less than giving the pages back and getting them again.
+func (l *link) hand(src []byte) {
+	copy(l.source.data, src)
+	if len(src) < l.written {
+		clear(l.source.data[len(src):l.written])
+	}
+	l.written = min(len(src), keepSource) // beyond that trim gives the pages back
 }
 
 // answer reads one reply within the limit (0: none), unless the context ends first (which moves the deadline).
@@ -149,16 +161,30 @@ func (l *link) answer(ctx context.Context, limit time.Duration, watch func() err
 	}
 }
 
-// greeting reads the first packet of a process.
-func (l *link) greeting(within time.Duration) (reply, error) {
-	if err := l.control.SetReadDeadline(time.Now().Add(within)); err != nil {
-		return reply{}, err
+// greeting reads the first packet of a process. watch is called every startEvery.
+func (l *link) greeting(within time.Duration, watch func() error) (reply, error) {
+	for end := time.Now().Add(within); ; {
+		if err := l.control.SetReadDeadline(earlier(end, time.Now().Add(startEvery))); err != nil {
+			return reply{}, err
+		}
+		rep, err := l.receive()
+		switch {
+		case err == nil && rep.status != replyReady:
+			return rep, fmt.Errorf("%w: status %d before the first question", ErrProtocol, rep.status)
+		case !errors.Is(err, os.ErrDeadlineExceeded) || !time.Now().Before(end):
+			return rep, err
+		}
+		if err := watch(); err != nil {
+			return reply{}, err
+		}
 	}
-	rep, err := l.receive()
-	if err == nil && rep.status != replyReady {
-		err = fmt.Errorf("%w: status %d before the first question", ErrProtocol, rep.status)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
 	}
-	return rep, err
+	return b
 }
 
 func (l *link) receive() (reply, error) {

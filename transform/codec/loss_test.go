@@ -220,7 +220,8 @@ func TestStarvedProcessesGetASecondChance(t *testing.T) {
 		t.Errorf("the second time: %t, %v", again, err)
 	}
 	p := pool(t, settings(t))
-	for proc := range p.live {
+	for range cap(p.idle) {
+		proc := <-p.idle
 		before := proc.cpu()
 		if _, _, err := proc.run(t.Context(), jpegOf(t, picture(900, 600)), slowSpec, 0, &p.oom); err != nil {
 			t.Fatal(err)
@@ -228,6 +229,7 @@ func TestStarvedProcessesGetASecondChance(t *testing.T) {
 		if used := proc.cpu() - before; used < 20*time.Millisecond || used > time.Minute {
 			t.Errorf("%s of processor time for an AVIF", used)
 		}
+		p.idle <- proc
 	}
 }
 

@@ -16,9 +16,10 @@ type Pool struct {
 	settings Settings
 	launcher *launcher
 	idle     chan *process
+	ends     chan struct{} // a process has ended
 	closing  chan struct{}
 	tries    sync.WaitGroup // jobs under way
-	owners   sync.WaitGroup // replacements under way
+	owners   sync.WaitGroup // replacements under way, and watchIdle
 	poison   poison
 	stats    counters
 	oom      oomKills
@@ -48,18 +49,19 @@ func NewPool(s Settings) (*Pool, error) {
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
-	l, err := newLauncher(s.Nice)
-	if err != nil {
-		return nil, err
-	}
 	p := &Pool{
 		settings: s,
-		launcher: l,
 		idle:     make(chan *process, s.Options.Workers),
+		ends:     make(chan struct{}, 1),
 		closing:  make(chan struct{}),
 		oom:      oomKills{path: "/proc/vmstat"},
 		live:     map[*process]struct{}{},
 	}
+	l, err := newLauncher(s.Nice, p.processEnded)
+	if err != nil {
+		return nil, err
+	}
+	p.launcher = l
 	failed := make(chan error, s.Options.Workers)
 	for range s.Options.Workers {
 		p.owners.Go(func() {
@@ -77,6 +79,7 @@ func NewPool(s Settings) (*Pool, error) {
 		_ = p.Close()
 		return nil, err
 	}
+	p.owners.Go(p.watchIdle)
 	return p, nil
 }
 
@@ -180,8 +183,7 @@ func (p *Pool) acquire(ctx context.Context) (*process, error) {
 			if err == nil {
 				return proc, nil
 			}
-			p.note(err)
-			p.release(proc)
+			p.keepIf(proc, err)
 		case <-ctx.Done():
 			return nil, fmt.Errorf("waiting for a codec: %w", context.Cause(ctx))
 		case <-p.closing:
@@ -209,39 +211,41 @@ func (p *Pool) release(proc *process) {
 		p.idle <- proc
 		return
 	}
-	if !proc.dead() {
+	failures := 0
+	if proc.dead() {
+		failures = proc.failures()
+	} else {
 		p.stats.recycled.Add(1)
 	}
 	p.mu.Lock()
 	delete(p.live, proc)
 	p.mu.Unlock()
 	p.owners.Go(proc.free)
-	p.owners.Go(p.replace)
+	p.owners.Go(func() { p.replace(failures) })
 }
 
-// replace starts a process for the slot that lost one. A start that fails (the system is out of processes, say)
-// is tried again, less and less often, until it works or the pool closes.
-func (p *Pool) replace() {
-	for wait := 10 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		select {
-		case <-p.closing:
-			return
-		default:
-		}
-		proc, err := p.launch()
-		if err == nil {
-			p.stats.replaced.Add(1)
-			p.idle <- proc
-			return
-		}
-		p.settings.Log.Error("a codec process cannot be started; trying again", "error", err, "in", wait)
-		timer := time.NewTimer(wait)
+// replace starts a process for the slot that lost one, after so many starts in vain. A start that fails (the system is
+// out of processes, say) is tried again, less and less often, until it works or the pool closes.
+func (p *Pool) replace(failures int) {
+	for ; ; failures++ {
+		timer := time.NewTimer(pause(failures))
 		select {
 		case <-p.closing:
 			timer.Stop()
 			return
 		case <-timer.C:
 		}
+		proc, err := p.launch()
+		if err == nil {
+			p.stats.replaced.Add(1)
+			proc.failed = failures
+			p.idle <- proc
+			return
+		}
+		if errors.Is(err, errStopped) {
+			p.stats.stopped.Add(1)
+		}
+		p.settings.Log.Error("a codec process cannot be started; trying again", "error", err, "in", pause(failures+1))
 	}
 }
 

@@ -15,8 +15,12 @@ import (
 	"imgopt/transform"
 )
 
-// readyWithin bounds the start of a process. It takes some 30 ms; a machine under full load gets time.
-const readyWithin = 10 * time.Second
+// readyWithin bounds the start of a process. It takes some 30 ms; a machine under full load gets time. One that a signal
+// has stopped will never be ready, and is given up when it is found so, startEvery.
+const (
+	readyWithin = 10 * time.Second
+	startEvery  = 50 * time.Millisecond
+)
 
 // reapWithin bounds the wait for the end of a process that was killed. The kernel ends one at once unless it is stuck
 // in the kernel itself; then its memory is given up rather than the service.
@@ -36,12 +40,16 @@ type process struct {
 	doomed       bool          // it was killed, or is to be
 	jobs         int
 	firstRSS     int64
+	born         time.Time
+	failed       int // starts in vain that came before it
+	restedAt     time.Time
+	restedCPU    time.Duration
 }
 
 // spawn starts a process, which is not ready yet. It must be called on the launcher's thread: the new process inherits
-// its scheduling priority, and is killed by the kernel when that thread ends.
-func spawn(s *Settings) (_ *process, err error) {
-	p := &process{}
+// its scheduling priority, and is killed by the kernel when that thread ends. ended is called when it has ended.
+func spawn(s *Settings, ended func()) (_ *process, err error) {
+	p := &process{born: time.Now()}
 	defer func() {
 		if err != nil {
 			p.free()
@@ -72,15 +80,16 @@ func spawn(s *Settings) (_ *process, err error) {
 	}
 	p.cmd, p.gone = cmd, make(chan struct{})
 	go func() { // ends with the process; free waits for it
-		defer close(p.gone)
 		_ = cmd.Wait() // a killed process is an error here; ProcessState tells
+		close(p.gone)
+		ended()
 	}()
 	return p, nil
 }
 
 // awaitReady waits until the process has restricted itself and takes jobs; where it does not, the process is freed.
 func (p *process) awaitReady() error {
-	ready, err := p.greeting(readyWithin)
+	ready, err := p.greeting(readyWithin, p.watch)
 	if err != nil {
 		state, _ := p.ending(err)
 		err = fmt.Errorf("starting a codec process: it did not become ready (%s; %w): %s", state, err, p.stderr)
@@ -88,6 +97,7 @@ func (p *process) awaitReady() error {
 		return err
 	}
 	p.restrictions = ready.message
+	p.rest()
 	return nil
 }
 
@@ -117,6 +127,7 @@ func (p *process) run(ctx context.Context, src []byte, spec transform.Spec, limi
 		enforced += slack
 	}
 	out, rep, err := p.ask(ctx, src, spec, enforced, p.watch)
+	p.rest()
 	wall, cpu := time.Since(handed), time.Duration(0)
 	switch {
 	case err == nil:
@@ -200,7 +211,7 @@ func (p *process) ended() bool {
 // dead reports whether the process has ended, or is going to.
 func (p *process) dead() bool { return p.doomed || p.ended() }
 
-// check reports why a process cannot be given a job: it has ended, it is stopped, it speaks without being asked.
+// check reports why a process cannot be given a job: it has ended, it is stopped, it speaks or works without being asked.
 func (p *process) check() error {
 	switch {
 	case p.dead():
@@ -211,10 +222,14 @@ func (p *process) check() error {
 	case !p.quiet():
 		return p.goneNow(errUnasked)
 	}
+	if err := p.restless(); err != nil {
+		p.kill()
+		return err
+	}
 	return nil
 }
 
-// watch is check for a process that works.
+// watch is check for a process that works, or starts.
 func (p *process) watch() error {
 	switch {
 	case p.dead():

@@ -1,0 +1,518 @@
+package jobs_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"imgopt/failure"
+	"imgopt/jobs"
+	"imgopt/jobs/queuetest"
+)
+
+// hub is a queue on a server that can be made to fail at any moment: a Memory queue that several dispatchers work on.
+// The real one is tested in jobs/valkeyqueue, and with real processes in e2e/fleet.
+type hub struct {
+	*jobs.Memory
+
+	mu      sync.Mutex
+	down    bool
+	changed chan struct{}
+	waiting map[jobs.Key]map[*hubView]int
+	ears    map[jobs.Key][]chan jobs.Ending
+	deaf    bool // ends are not told
+	long    time.Duration
+	kept    map[jobs.Key]jobs.Ending
+	peers   int
+}
+
+func newHub(t *testing.T) *hub {
+	t.Helper()
+	m, err := jobs.NewMemory(queuetest.Roomy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &hub{Memory: m, changed: make(chan struct{}), waiting: map[jobs.Key]map[*hubView]int{},
+		ears: map[jobs.Key][]chan jobs.Ending{}, kept: map[jobs.Key]jobs.Ending{}}
+}
+
+// hubView is the hub as one process sees it.
+type hubView struct{ *hub }
+
+func (v *hubView) LimitOrigins(int, int) bool { return false }
+func (v *hubView) Close() error               { return nil }
+func (v *hubView) Peers() int                 { return v.peers }
+
+func (v *hubView) Up() (bool, <-chan struct{}) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return !v.down, v.changed
+}
+
+func (h *hub) set(down bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.down = down
+	close(h.changed)
+	h.changed = make(chan struct{})
+}
+
+func (h *hub) away() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.down {
+		return fmt.Errorf("hub: %w", jobs.ErrUnavailable)
+	}
+	return nil
+}
+
+func (v *hubView) Await(key jobs.Key) (<-chan jobs.Ending, func()) {
+	ear := make(chan jobs.Ending, 4)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.ears[key] = append(v.ears[key], ear)
+	return ear, func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		for i, e := range v.ears[key] {
+			if e == ear {
+				v.ears[key] = append(v.ears[key][:i:i], v.ears[key][i+1:]...)
+				break
+			}
+		}
+	}
+}
+
+// tell brings an end to all who wait for it.
+func (h *hub) tell(key jobs.Key, e jobs.Ending) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.deaf {
+		return
+	}
+	for _, ear := range h.ears[key] {
+		select {
+		case ear <- e:
+		default:
+		}
+	}
+}
+
+func (v *hubView) Enqueue(ctx context.Context, item jobs.Item) (bool, error) {
+	if err := v.away(); err != nil {
+		return false, err
+	}
+	v.mu.Lock()
+	long := v.long
+	kept, known := v.kept[item.Key]
+	if item.Priority == jobs.Interactive {
+		if v.waiting[item.Key] == nil {
+			v.waiting[item.Key] = map[*hubView]int{}
+		}
+		v.waiting[item.Key][v]++
+	}
+	v.mu.Unlock()
+	if long > 0 {
+		return false, &jobs.TooLongError{Wait: long}
+	}
+	if known && !item.Anew {
+		v.tell(item.Key, kept)
+		return true, nil
+	}
+	return v.Memory.Enqueue(ctx, item)
+}
+
+func (v *hubView) Withdraw(ctx context.Context, key jobs.Key) (bool, error) {
+	if err := v.away(); err != nil {
+		return false, err
+	}
+	v.mu.Lock()
+	delete(v.waiting[key], v)
+	others := len(v.waiting[key]) > 0
+	v.mu.Unlock()
+	if others {
+		return false, nil
+	}
+	return v.Memory.Withdraw(ctx, key)
+}
+
+// Lease leases nothing while the hub is down.
+func (v *hubView) Lease(ctx context.Context, p jobs.Priority, ttl time.Duration) (jobs.Lease, error) {
+	for {
+		up, changed := v.Up()
+		within, cancel := context.WithCancel(ctx)
+		stop := context.AfterFunc(untilClosed(changed), cancel)
+		var l jobs.Lease
+		err := error(context.Canceled)
+		if up {
+			l, err = v.Memory.Lease(within, p, ttl)
+		} else {
+			<-within.Done()
+		}
+		stop()
+		cancel()
+		if err == nil || ctx.Err() != nil || errors.Is(err, jobs.ErrClosed) {
+			return l, err
+		}
+	}
+}
+
+// untilClosed is a context that ends when ch is closed.
+func untilClosed(ch <-chan struct{}) context.Context { return doneContext{context.Background(), ch} }
+
+type doneContext struct {
+	context.Context
+	ch <-chan struct{}
+}
+
+func (d doneContext) Done() <-chan struct{} { return d.ch }
+func (d doneContext) Err() error {
+	select {
+	case <-d.ch:
+		return context.Canceled
+	default:
+		return nil
+	}
+}
+
+func (v *hubView) Complete(ctx context.Context, l jobs.Lease, o jobs.Outcome) error {
+	if err := v.away(); err != nil {
+		return err
+	}
+	if err := v.Memory.Complete(ctx, l, o); err != nil {
+		return err
+	}
+	v.tell(l.Key, jobs.Ending{Failure: o.Failure, Ref: o.Ref})
+	return nil
+}
+
+func (v *hubView) Requeue(ctx context.Context, l jobs.Lease, at time.Time) error {
+	if err := v.away(); err != nil {
+		return err
+	}
+	return v.Memory.Requeue(ctx, l, at)
+}
+
+// shelf passes results between the processes of a test.
+type shelf struct {
+	mu     sync.Mutex
+	m      map[jobs.Key]string
+	broken bool // what is put there cannot be had
+	loads  int
+}
+
+func (s *shelf) Publish(_ context.Context, j jobs.Job, result string) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.m[j.Key] = result
+	return []byte("shelf"), nil
+}
+
+func (s *shelf) Load(_ context.Context, j jobs.Job, ref []byte) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.loads++
+	if r, ok := s.m[j.Key]; ok && !s.broken && string(ref) == "shelf" {
+		return r, nil
+	}
+	return "", errors.New("nothing there")
+}
+
+// fleet is several dispatchers on one hub.
+type fleet struct {
+	*hub
+	shelf *shelf
+	rigs  []*rig
+}
+
+// member adds a dispatcher.
+func (f *fleet) member(t *testing.T, work jobs.Work[string], change ...func(*jobs.Options)) *rig {
+	t.Helper()
+	r := &rig{t: t}
+	o := jobs.Defaults(1)
+	o.Log = quiet
+	o.Observe = func(e jobs.Event) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.events = append(r.events, e)
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	q, err := jobs.NewFailover(&hubView{f.hub}, queuetest.Roomy, o.Workless)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Dispatcher, err = jobs.NewShared(o, q, work, f.shelf); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(context.Background()); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	f.rigs = append(f.rigs, r)
+	return r
+}
+
+func newFleet(t *testing.T) *fleet {
+	f := &fleet{hub: newHub(t), shelf: &shelf{m: map[jobs.Key]string{}}}
+	t.Cleanup(func() { _ = f.Memory.Close() })
+	return f
+}
+
+func web(o *jobs.Options) { o.Workless = true }
+
+// good checks that all answers are the job's.
+func good(t *testing.T, n int, answers ...<-chan answer) {
+	t.Helper()
+	for _, ch := range answers {
+		if a := <-ch; a.err != nil || a.result != job(n).Spec.Href {
+			t.Errorf("job %d: %q, %v", n, a.result, a.err)
+		}
+	}
+}
+
+// TestFleetOnce: whoever asks wherever, the job is done once and all get its result.
+func TestFleetOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, g := newFleet(t), newGate()
+		a, b, c := f.member(t, g.work), f.member(t, g.work), f.member(t, g.work, web)
+		var answers []<-chan answer
+		for range 100 {
+			answers = append(answers, a.do(t.Context(), job(1)), b.do(t.Context(), job(1)), c.do(t.Context(), job(1)))
+		}
+		synctest.Wait()
+		close(g.open)
+		good(t, 1, answers...)
+		if n := len(g.began()); n != 1 {
+			t.Errorf("%d attempts", n)
+		}
+		if f.shelf.loads > 2 {
+			t.Errorf("%d loads", f.shelf.loads)
+		}
+	})
+}
+
+// TestFleetFailure: a failure reaches those who wait elsewhere as it is.
+func TestFleetFailure(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFleet(t)
+		want := failure.New(404, "upstream_status", "not there")
+		f.member(t, func(context.Context, jobs.Job) (string, error) { return "", want })
+		w := f.member(t, nil, web)
+		a := <-w.do(t.Context(), job(1))
+		wantFailure(t, a.err, 404, "upstream_status", "not there")
+	})
+}
+
+// TestFleetGoesDown: while the server is away every process does its own work, what was begun before included, and
+// together again when it is back.
+func TestFleetGoesDown(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, g, later := newFleet(t), newGate(), newGate()
+		work := func(ctx context.Context, j jobs.Job) (string, error) {
+			if j.Key == job(3).Key {
+				return later.work(ctx, j)
+			}
+			return g.work(ctx, j)
+		}
+		a, b := f.member(t, work), f.member(t, work)
+		first := []<-chan answer{a.do(t.Context(), job(1)), b.do(t.Context(), job(1))}
+		synctest.Wait()
+		f.set(true)
+		synctest.Wait()
+		if n := len(g.began()); n != 2 { // the one that had begun, and the other process's own
+			t.Errorf("%d attempts while the server is away", n)
+		}
+		more := []<-chan answer{a.do(t.Context(), job(2)), b.do(t.Context(), job(2))}
+		synctest.Wait()
+		close(g.open)
+		good(t, 1, first...)
+		good(t, 2, more...)
+		if n := len(g.began()); n != 4 {
+			t.Errorf("%d attempts", n)
+		}
+		f.set(false)
+		synctest.Wait()
+		together := []<-chan answer{a.do(t.Context(), job(3)), b.do(t.Context(), job(3))}
+		synctest.Wait()
+		close(later.open)
+		good(t, 3, together...)
+		if n := len(later.began()); n != 1 {
+			t.Errorf("%d attempts after it came back", n)
+		}
+	})
+}
+
+// TestFleetWebGoesDown: a process that does no work says so at once.
+func TestFleetWebGoesDown(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFleet(t)
+		w := f.member(t, nil, web)
+		waiting := w.do(t.Context(), job(1))
+		synctest.Wait()
+		f.set(true)
+		for _, a := range []answer{<-waiting, <-w.do(t.Context(), job(2))} {
+			if e := wantFailure(t, a.err, 503, "queue_unavailable", ""); e.RetryAfter <= 0 {
+				t.Error("no Retry-After")
+			}
+		}
+		if _, err := w.Submit(t.Context(), background(3)); err == nil {
+			t.Error("a job was submitted to nobody")
+		}
+	})
+}
+
+// TestFleetLost: a server that has lost its memory is told again.
+func TestFleetLost(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, g := newFleet(t), newGate()
+		w := f.member(t, nil, web)
+		waiting := w.do(t.Context(), job(1))
+		synctest.Wait()
+		if dropped, err := f.Memory.Withdraw(t.Context(), job(1).Key); !dropped || err != nil {
+			t.Fatal("not queued")
+		}
+		f.tell(job(1).Key, jobs.Ending{Lost: true})
+		f.member(t, g.work)
+		close(g.open)
+		good(t, 1, waiting)
+	})
+}
+
+// TestFleetLostWhileRunning: what runs here brings its end itself.
+func TestFleetLostWhileRunning(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, g := newFleet(t), newGate()
+		a := f.member(t, g.work)
+		waiting := a.do(t.Context(), job(1))
+		synctest.Wait()
+		f.tell(job(1).Key, jobs.Ending{Lost: true})
+		synctest.Wait()
+		close(g.open)
+		good(t, 1, waiting)
+		if n := len(g.began()); n != 1 {
+			t.Errorf("%d attempts", n)
+		}
+	})
+}
+
+// TestFleetNoResult: a result that cannot be had is made anew, and at last here; who cannot make it says so.
+func TestFleetNoResult(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFleet(t)
+		f.shelf.broken = true
+		here := 0
+		a := f.member(t, func(_ context.Context, j jobs.Job) (string, error) { here++; return j.Spec.Href, nil },
+			func(o *jobs.Options) { o.Concurrency = 1 })
+		// Its one slot is taken for a while, so that the other one gets the job.
+		f.kept[job(1).Key] = jobs.Ending{Ref: []byte("elsewhere")}
+		good(t, 1, a.do(t.Context(), job(1)))
+		if here != 1 {
+			t.Errorf("made %d times here", here)
+		}
+		w := f.member(t, nil, web)
+		wantFailure(t, (<-w.do(t.Context(), job(2))).err, 503, "queue_unavailable", "")
+	})
+}
+
+// TestFleetTooLong: the wait that all processes together would need is said to the client.
+func TestFleetTooLong(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFleet(t)
+		f.long = 12 * time.Second
+		w := f.member(t, nil, web)
+		if e := wantFailure(t, (<-w.do(t.Context(), job(1))).err, 503, "queue_wait", ""); e.RetryAfter != 12*time.Second {
+			t.Errorf("Retry-After %v", e.RetryAfter)
+		}
+		if s := w.stats(); s.SaturatedFor <= 0 {
+			t.Error("not saturated")
+		}
+	})
+}
+
+// TestFleetAbandoned: the last who leaves, wherever, ends a job that nobody has begun.
+func TestFleetAbandoned(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, g := newFleet(t), newGate()
+		a, b := f.member(t, nil, web), f.member(t, nil, web)
+		one, leave := context.WithCancel(t.Context())
+		left, stays := a.do(one, job(1)), b.do(t.Context(), job(1))
+		synctest.Wait()
+		leave()
+		if x := <-left; !errors.Is(x.err, context.Canceled) {
+			t.Errorf("left with %v", x.err)
+		}
+		synctest.Wait()
+		f.member(t, g.work)
+		close(g.open)
+		good(t, 1, stays)
+	})
+}
+
+// TestFleetLeaving: a process that stops takes no more jobs where others do, and what it holds goes back to them.
+func TestFleetLeaving(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, g := newFleet(t), newGate()
+		f.peers = 1
+		a := f.member(t, g.work, func(o *jobs.Options) { o.Concurrency = 1 })
+		w := f.member(t, nil, web)
+		first := w.do(t.Context(), job(1))
+		synctest.Wait() // a has begun
+		stopping, end := context.WithTimeout(t.Context(), 5*time.Second)
+		defer end()
+		closed := make(chan error, 1)
+		go func() { closed <- a.Close(stopping) }()
+		synctest.Wait()
+		second := w.do(t.Context(), job(2))
+		synctest.Wait()
+		if n := len(g.began()); n != 1 {
+			t.Errorf("%d attempts: it takes jobs while it stops", n)
+		}
+		if err := <-closed; err == nil {
+			t.Error("nothing was cut short")
+		}
+		b := newGate()
+		close(b.open)
+		f.member(t, b.work)
+		good(t, 1, first)
+		good(t, 2, second)
+	})
+}
+
+// TestFleetRetriesElsewhere: an attempt that failed may be repeated by another process.
+func TestFleetRetriesElsewhere(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFleet(t)
+		tries := 0
+		work := func(_ context.Context, j jobs.Job) (string, error) {
+			if tries++; tries < 3 {
+				return "", flaky(502)
+			}
+			return fmt.Sprint(j.Attempt), nil
+		}
+		f.member(t, work)
+		f.member(t, work)
+		w := f.member(t, nil, web)
+		if a := <-w.do(t.Context(), job(1)); a.err != nil || a.result != "3" {
+			t.Errorf("%q, %v", a.result, a.err)
+		}
+	})
+}
+
+func TestWorklessAlone(t *testing.T) {
+	q, err := jobs.NewMemory(queuetest.Roomy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := jobs.Defaults(1)
+	o.Workless = true
+	if _, err := jobs.New(o, q, func(context.Context, jobs.Job) (string, error) { return "", nil }); err == nil {
+		t.Error("a queue that nobody works on")
+	}
+}
