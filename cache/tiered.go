@@ -89,12 +89,22 @@ func (t *Tiered) Get(ctx context.Context, k Key) (*Entry, error) {
 // GetTier is Get with the name of the tier that had the entry; "" for a miss. An entry in the fastest tier is found
 // without an allocation.
 func (t *Tiered) GetTier(ctx context.Context, k Key) (*Entry, string, error) {
+	return t.get(ctx, k, false)
+}
+
+// Latest is Get for whoever is about to make the entry anew: a stale one has the slower tiers asked even if they were a
+// moment ago, because another process may have renewed it since.
+func (t *Tiered) Latest(ctx context.Context, k Key) (*Entry, error) {
+	e, _, err := t.get(ctx, k, true)
+	return e, err
+}
+
+func (t *Tiered) get(ctx context.Context, k Key, look bool) (*Entry, string, error) {
 	var (
 		best  *Entry
 		from  int
 		miss  = ErrMiss
 		seen  uint64
-		look  bool
 		now   = time.Now()
 		guard = &t.epochs[k[0]%byte(len(t.epochs))]
 	)

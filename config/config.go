@@ -132,7 +132,7 @@ type Responses struct {
 type Transform struct {
 	// Images transformed at once; 0 is one for each CPU the process may use.
 	Workers int `key:"workers" default:"0" min:"0" max:"1024"`
-	// Jobs that may wait for a worker; beyond that requests are refused with 503.
+	// Jobs that may wait for a worker; beyond that requests are refused with 503. With `storage.type: valkey` that many for each process that works.
 	Queue int `key:"queue" default:"512" min:"0" max:"1000000"`
 	// Time limit of one transformation; 0 sets none of its own.
 	Timeout time.Duration `key:"timeout" default:"7s" min:"0s" max:"1h"`

@@ -74,7 +74,7 @@ var fieldDocs = map[string]string{
 	"Transform.MemoryLimit":            "Memory that the images being decoded and encoded may take together, estimated from their headers; an image for which there is no room waits. One alone is always let in. 0 is a share of the memory the process may use.",
 	"Transform.Mozjpeg":                "Encode JPEG as mozjpeg does: smaller files for more time.",
 	"Transform.Nice":                   "How much codec processes yield to everything else on the machine, as in nice(1); 0 does not yield. Only for `transform.isolation: process`.",
-	"Transform.Queue":                  "Jobs that may wait for a worker; beyond that requests are refused with 503.",
+	"Transform.Queue":                  "Jobs that may wait for a worker; beyond that requests are refused with 503. With `storage.type: valkey` that many for each process that works.",
 	"Transform.Timeout":                "Time limit of one transformation; 0 sets none of its own.",
 	"Transform.Workers":                "Images transformed at once; 0 is one for each CPU the process may use.",
 	"ValkeyCache.MaxEntry":             "Largest optimized image that is kept there. A larger one is passed on to the replicas that wait for it, and kept by them.",

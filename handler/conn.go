@@ -45,6 +45,9 @@ type conn struct {
 	parts     [2][]byte   // room for vector
 	vector    net.Buffers // what a gathered write still has to write
 
+	unused *unused // where it is listed until its first bytes are read; nil: nowhere
+	fresh  bool    // nothing was read yet; used by the goroutine that reads
+
 	borrowed bool   // made with a descriptor that has to be given back soon
 	closed   func() // called once the connection is closed; may be nil
 }
@@ -54,11 +57,24 @@ type conn struct {
 // else.
 func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
+	if n > 0 && c.fresh {
+		c.fresh = false
+		c.unused.used(c)
+	}
 	if n > 0 && !c.bareLF {
 		c.bareLF = hasBareLF(c.last, b[:n])
 		c.last = b[n-1]
 	}
 	return n, err
+}
+
+// SetReadDeadline sets the read deadline, which is a short one for a client that has sent nothing when its listener is
+// closed.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	if c.fresh {
+		return c.unused.deadline(c, t)
+	}
+	return c.Conn.SetReadDeadline(t)
 }
 
 // hasBareLF reports whether b, which comes after the byte last, holds a line feed without a carriage return before it.
@@ -219,10 +235,13 @@ func (c *conn) expire(at time.Time) error {
 func (c *conn) Close() error {
 	c.letGo()
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.linger.Load() {
-		if err := half.CloseWrite(); err == nil && c.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+		if err := half.CloseWrite(); err == nil && c.Conn.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
 			// Whatever ends this, the connection is closed next.
 			_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
 		}
+	}
+	if c.unused != nil {
+		c.unused.used(c)
 	}
 	err := c.Conn.Close()
 	if c.closed != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -19,9 +20,21 @@ type Failover struct {
 	local  *Memory // nil in a process that does no work
 
 	relocated, unshared atomic.Uint64
+
+	mu    sync.Mutex
+	alone time.Time // since when no process works; zero while one does
 }
 
 var _ Queue = (*Failover)(nil)
+
+// For a process that does no work: how long it waits for a Remote that is away, which mostly is a fail-over or a restart,
+// and how long it enqueues jobs that nobody works on, as while workers are restarted.
+const (
+	awayPatience  = 3 * time.Second
+	alonePatience = 5 * time.Second
+)
+
+var errNoWorkers = fmt.Errorf("no process works: %w", ErrUnavailable)
 
 // localToken begins the tokens of leases on local jobs.
 const localToken = "local:"
@@ -51,15 +64,45 @@ func (q *Failover) Enqueue(ctx context.Context, item Item) (joined bool, err err
 	if q.local != nil && q.local.s.has(item.Key) {
 		return q.local.Enqueue(ctx, item) // left from when the Remote was away
 	}
-	if q.up() {
-		joined, err = q.remote.Enqueue(ctx, item)
-		if err == nil || !errors.Is(err, ErrUnavailable) {
-			return joined, err
-		}
-	} else {
-		err = ErrUnavailable
+	var until time.Time
+	if q.local == nil && item.Priority == Interactive {
+		until = time.Now().Add(min(awayPatience, time.Until(item.Deadline)))
 	}
-	return q.enqueueHere(ctx, item, err)
+	for {
+		up, changed := q.remote.Up()
+		switch {
+		case !up:
+			err = ErrUnavailable
+		case q.nobodyWorks():
+			return false, errNoWorkers
+		default:
+			joined, err = q.remote.Enqueue(ctx, item)
+			if err == nil || !errors.Is(err, ErrUnavailable) {
+				return joined, err
+			}
+		}
+		if !time.Now().Before(until) || ctx.Err() != nil {
+			return q.enqueueHere(ctx, item, err)
+		}
+		waitUntil(ctx, changed, until)
+	}
+}
+
+// nobodyWorks tells, in a process that does no work, that others have not done any for a while either.
+func (q *Failover) nobodyWorks() bool {
+	if q.local != nil {
+		return false
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := time.Now()
+	switch {
+	case q.remote.Peers() > 0:
+		q.alone = time.Time{}
+	case q.alone.IsZero():
+		q.alone = now
+	}
+	return !q.alone.IsZero() && now.Sub(q.alone) >= alonePatience
 }
 
 // enqueueHere enqueues an item that the Remote did not take, because of why.

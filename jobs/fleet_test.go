@@ -45,7 +45,11 @@ type hubView struct{ *hub }
 
 func (v *hubView) LimitOrigins(int, int) bool { return false }
 func (v *hubView) Close() error               { return nil }
-func (v *hubView) Peers() int                 { return v.peers }
+func (v *hubView) Peers() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.peers
+}
 
 func (v *hubView) Up() (bool, <-chan struct{}) {
 	v.mu.Lock()
@@ -349,7 +353,7 @@ func TestFleetGoesDown(t *testing.T) {
 	})
 }
 
-// TestFleetWebGoesDown: a process that does no work says so at once.
+// TestFleetWebGoesDown: a process that does no work waits a moment for the server, and then says so.
 func TestFleetWebGoesDown(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := newFleet(t)
@@ -365,6 +369,42 @@ func TestFleetWebGoesDown(t *testing.T) {
 		if _, err := w.Submit(t.Context(), background(3)); err == nil {
 			t.Error("a job was submitted to nobody")
 		}
+	})
+}
+
+// TestFleetWebWaits: one that is away for a moment costs nobody an answer.
+func TestFleetWebWaits(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, g := newFleet(t), newGate()
+		f.peers = 1
+		close(g.open)
+		f.set(true)
+		w := f.member(t, nil, web)
+		waiting := w.do(t.Context(), job(1))
+		time.Sleep(2 * time.Second)
+		f.set(false)
+		f.member(t, g.work)
+		good(t, 1, waiting)
+	})
+}
+
+// TestFleetNobodyWorks: after a while without any worker nothing is enqueued; with one it is again.
+func TestFleetNobodyWorks(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, g := newFleet(t), newGate()
+		close(g.open)
+		w := f.member(t, nil, web)
+		first := w.do(t.Context(), job(1))
+		time.Sleep(6 * time.Second)
+		if e := wantFailure(t, (<-w.do(t.Context(), job(2))).err, 503, "queue_unavailable", ""); e.RetryAfter <= 0 {
+			t.Error("no Retry-After")
+		}
+		f.hub.mu.Lock()
+		f.peers = 1
+		f.hub.mu.Unlock()
+		f.member(t, g.work)
+		good(t, 1, first)
+		good(t, 2, w.do(t.Context(), job(2)))
 	})
 }
 

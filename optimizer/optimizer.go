@@ -32,6 +32,7 @@ const pipelineVersion = "1"
 // Store is the cache as the optimizer needs it: see cache.Tiered.
 type Store interface {
 	Get(ctx context.Context, k cache.Key) (*cache.Entry, error)
+	Latest(ctx context.Context, k cache.Key) (*cache.Entry, error)
 	PutTiers(ctx context.Context, k cache.Key, e *cache.Entry) (kept []string, err error)
 	// Mark is what an entry is marked with that work begins on now, Purged whether one was purged since.
 	Mark() uint64

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"os/signal"
+	"syscall"
+
 	"github.com/spf13/cobra"
 
 	"imgopt/transform/codec"
@@ -14,7 +17,8 @@ func codecCommand() *cobra.Command {
 		Hidden: true,
 		Args:   noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			_ = setSlices(0) // what the service has is not for codecs; where it cannot be changed, they share more evenly
+			signal.Ignore(syscall.SIGHUP) // a terminal or a service manager means the service, which reloads; the others main takes
+			_ = setSlices(0)              // what the service has is not for codecs; where it cannot be changed, they share more evenly
 			return codec.Serve()
 		},
 	}

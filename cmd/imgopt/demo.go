@@ -14,7 +14,6 @@ import (
 
 	"imgopt/config"
 	"imgopt/handler"
-	"imgopt/optimizer"
 	"imgopt/transform"
 	"imgopt/validate"
 )
@@ -23,7 +22,7 @@ import (
 const demoLimit = 500
 
 // newDemo makes the demo page of the images in the first origin that is a folder; nil where there is none.
-func newDemo(c *config.Config, o *optimizer.Optimizer, rules *validate.Rules) *handler.Demo {
+func newDemo(c *config.Config, i images, rules *validate.Rules) *handler.Demo {
 	folder := ""
 	for _, origin := range c.Origin {
 		if u, err := url.Parse(origin); err == nil && u.Scheme == "file" {
@@ -35,7 +34,7 @@ func newDemo(c *config.Config, o *optimizer.Optimizer, rules *validate.Rules) *h
 		return nil
 	}
 	return &handler.Demo{
-		Images:  images{o},
+		Images:  i,
 		Rules:   rules,
 		Sources: func(context.Context) ([]handler.DemoSource, error) { return demoSources(folder) },
 		Original: func(_ context.Context, href string) (io.ReadCloser, int64, string, error) {

@@ -37,6 +37,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misuse{err} })
-	root.AddCommand(serveCommand(), prewarmCommand(), optimizeCommand(), configCommand(), healthCommand(), versionCommand(), codecCommand())
+	root.AddCommand(serveCommand(), prewarmCommand(), optimizeCommand(), configCommand(), purgeCommand(), queueCommand(), reloadCommand(), healthCommand(), versionCommand(), codecCommand())
 	return report(stderr, root.ExecuteContext(ctx))
 }

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -20,20 +23,24 @@ func serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Answer {basePath}/_next/image, with health, metrics and a demo page on a second listener",
-		Args:  noArguments,
+		Long: `Answer {basePath}/_next/image, with health, metrics and a demo page on a second listener.
+
+On SIGHUP, on POST /reload of the admin listener ("imgopt reload") and when there is a new Next.js build in nextDir, the
+configuration is read again and put in force without a restart, all of it or nothing. The log says what has changed, what
+takes a restart, and why a configuration was refused.
+
+SIGTERM and SIGINT end the service when what is under way is finished.`,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, from, err := s.load()
+			first, err := s.read()
 			if err != nil {
 				return err
 			}
-			if err := c.Validate(config.Serve); err != nil {
-				return err
-			}
-			log := newLogger(cmd.ErrOrStderr(), c.Log)
+			log := newLogger(cmd.ErrOrStderr(), first.config.Log)
 			captureLibraries(log)
 			total, container := availableMemory()
-			plan := planMemory(c, from.Of("cache.memory").Kind != config.FromDefault, total, container)
-			return serve(cmd.Context(), c, plan, log)
+			plan := planMemory(first.config, first.from.Of("cache.memory").Kind != config.FromDefault, total, container)
+			return serve(cmd.Context(), first, s.read, plan, log)
 		},
 	}
 	s.register(cmd)
@@ -41,9 +48,13 @@ func serveCommand() *cobra.Command {
 }
 
 // serve runs the service until ctx ends (SIGTERM, SIGINT) or a listener fails, and then stops it within the grace
-// period: the listeners first, so that nothing new arrives, then the work, then what the work needs.
-func serve(ctx context.Context, c *config.Config, plan memoryPlan, log *slog.Logger) error {
-	listeners, err := listen(c)
+// period: the listeners first, so that nothing new arrives, then the work, then what the work needs. On SIGHUP, and on
+// request, the configuration is read again.
+func serve(ctx context.Context, first reading, read func() (reading, error), plan memoryPlan, log *slog.Logger) error {
+	hangups := make(chan os.Signal, 1) // one stands for all that arrive meanwhile
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	listeners, err := listen(first.config)
 	if err != nil {
 		return err
 	}
@@ -51,7 +62,7 @@ func serve(ctx context.Context, c *config.Config, plan memoryPlan, log *slog.Log
 	if err := setSlices(serviceSlice); err != nil {
 		log.Debug("hits may wait for codecs a little", "error", err)
 	}
-	s, err := newService(c, plan, log)
+	s, err := newService(first, read, plan, log)
 	if err != nil {
 		for _, l := range listeners {
 			_ = l.Close()
@@ -69,17 +80,22 @@ func serve(ctx context.Context, c *config.Config, plan memoryPlan, log *slog.Log
 		log.Info("listening", "what", l.name, "address", l.Addr().String())
 	}
 	s.ready.Store(true)
+	s.reloader.run(hangups)
 
 	select {
 	case <-ctx.Done():
-		log.Info("stopping", "grace", c.ShutdownTimeout)
 	case err = <-failed:
 		log.Error("a listener failed; stopping", "error", err)
+	}
+	c := s.editions.inForce().config
+	if err == nil {
+		log.Info("stopping", "grace", c.ShutdownTimeout)
 	}
 	s.readiness.Drain()
 	started := time.Now()
 	grace, cancel := context.WithTimeout(context.Background(), c.ShutdownTimeout)
 	defer cancel()
+	s.reloader.stop()
 	if err == nil && c.ShutdownDelay > 0 {
 		// Whoever distributes requests learns from /readyz, in its own time. A listener that failed is gone already.
 		select {
@@ -124,8 +140,12 @@ func (l *listener) serve(s *service) error {
 
 // listen opens the configured addresses before anything else is started, so that a port in use is an error at once.
 func listen(c *config.Config) ([]*listener, error) {
-	open := []*listener{{name: "public", app: func(s *service) *fiber.App { return s.public }}}
-	addresses := []string{c.Listen}
+	var open []*listener
+	var addresses []string
+	if c.Role != config.RoleWorker {
+		open = append(open, &listener{name: "public", app: func(s *service) *fiber.App { return s.public }})
+		addresses = append(addresses, c.Listen)
+	}
 	if c.AdminListen != "" {
 		open = append(open, &listener{name: "admin", spare: adminSpare, app: func(s *service) *fiber.App { return s.admin }})
 		addresses = append(addresses, c.AdminListen)

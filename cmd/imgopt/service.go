@@ -2,11 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 
 	"imgopt/admission"
 	"imgopt/cache"
+	"imgopt/cache/valkeycache"
 	"imgopt/config"
 	"imgopt/handler"
 	"imgopt/handler/metrics"
@@ -23,109 +25,91 @@ import (
 	"imgopt/transform"
 	"imgopt/transform/codec"
 	"imgopt/transform/libvips"
-	"imgopt/validate"
 )
 
-// service is everything one configuration runs.
+// service is what lives as long as the process: the listeners' servers, memory and its budgets, the codecs, the cache, the
+// connection to Valkey, metrics. What is made from one configuration is an edition, and there is always one in force.
 type service struct {
+	// Of the first edition; their servers answer with the edition in force.
 	public, admin *fiber.App
-	optimizer     *optimizer.Optimizer
+	editions      *editions
 	readiness     *handler.Readiness
-	codecs        *codec.Pool // nil without isolation
+	engine        transform.Engine // nil in a process without codecs
+	codecs        *codec.Pool      // nil without isolation
 	// waiting is the parent of every request's context; stopWaiting ends what still waits when the grace period is over.
 	waiting     context.Context
 	stopWaiting context.CancelFunc
 	load        *handler.Load
+	maxConns    int
+	bytes       *admission.Budget
+	gate        *admission.Gate
+	shared      *shared // nil if this process is alone
+	memory      optimizer.Memory
+	store       *cache.Tiered
 	metrics     *metrics.Metrics
+	registry    *prometheus.Registry
+	plan        memoryPlan
+	log         *slog.Logger
+	reloader    *reloader
 	// ready is set once the listeners are open.
 	ready atomic.Bool
-	// closers end what the optimizer needs, in this order.
+	// closers end what the editions needed, in this order.
 	closers []func() error
 }
 
-// newService builds the rooms and connects them. Nothing listens yet.
-func newService(c *config.Config, plan memoryPlan, log *slog.Logger) (_ *service, err error) {
-	s := &service{}
+// newService builds the rooms and connects them, with a first edition. Nothing listens yet. read reads the configuration
+// again.
+func newService(first reading, read func() (reading, error), plan memoryPlan, log *slog.Logger) (_ *service, err error) {
+	c := first.config
+	s := &service{plan: plan, log: log, registry: prometheus.NewRegistry(), load: &handler.Load{}, editions: newEditions()}
 	s.waiting, s.stopWaiting = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
 			_ = s.close(context.Background())
 		}
 	}()
-	rules, err := validate.Compile(rulesOf(c))
-	if err != nil {
-		return nil, fmt.Errorf("compiling the rules of images: %w", err)
-	}
-	for _, warning := range rules.Warnings() {
-		log.Warn("a pattern can never match", "pattern", warning)
-	}
-	registry := prometheus.NewRegistry()
-	measured, err := metrics.New(registry, metrics.Build{Version: version, Libvips: libvips.Version()})
+	s.metrics, err = metrics.New(s.registry, metrics.Build{Version: version, Libvips: libvips.Version()})
 	if err != nil {
 		return nil, fmt.Errorf("setting up the metrics: %w", err)
 	}
-	s.metrics = measured
-	fetcher, err := newFetcher(c, rules, log)
-	if err != nil {
-		return nil, fmt.Errorf("setting up fetching: %w", err)
+	if c.Shared() {
+		if s.shared, err = openShared(c, log); err != nil {
+			return nil, err
+		}
 	}
-	s.closers = append(s.closers, func() error { fetcher.Close(); return nil })
-	if err := measured.WatchFetch(func() int { return fetcher.Stats().OpenCircuits }); err != nil {
+	if s.engine, err = s.newEngine(c, plan, log, s.metrics); err != nil {
 		return nil, err
 	}
+	if s.memory, s.store, err = s.newCache(c, plan, log, s.metrics); err != nil {
+		return nil, err
+	}
+	s.bytes = admission.NewBudget(plan.sources)
+	if s.gate, err = admission.NewGate(workers(c), plan.decode); err != nil {
+		return nil, err
+	}
+	s.maxConns = connectionLimit(c, log)
+	s.readiness = s.newReadiness(c)
+	s.reloader = newReloader(s, first, read)
+	e, err := s.newEdition(c)
+	if err != nil {
+		return nil, err
+	}
+	s.serveWith(e)
+	return s, s.watch()
+}
 
-	engine, err := s.newEngine(c, plan, log, measured)
-	if err != nil {
-		return nil, err
-	}
-	memory, store, err := s.newCache(c, plan, log, measured)
-	if err != nil {
-		return nil, err
-	}
-	keyParts := []string{libvips.Version(), engineOptions(c).Fingerprint(), fmt.Sprintf("svg=%t", c.Images.DangerouslyAllowSVG)}
-	queue, err := newQueue(c, log, optimizer.Version(keyParts...))
-	if err != nil {
-		return nil, err
-	}
-	bytes := admission.NewBudget(plan.sources)
-	gate, err := admission.NewGate(workers(c), plan.decode)
-	if err != nil {
-		return nil, err
-	}
-	s.load = &handler.Load{}
-	if err := errors.Join(measured.WatchHTTP(s.load), measured.WatchMemory(
-		metrics.Pool{Name: "sources", Stats: func() (int64, int64, int) { b := bytes.Stats(); return b.Used, b.Limit, b.Waiting }},
-		metrics.Pool{Name: "decode", Stats: func() (int64, int64, int) { g := gate.Stats(); return g.Used, g.Limit, g.Waiting }},
-		metrics.Pool{Name: "responses", Stats: s.load.ResponseMemory},
-	)); err != nil {
-		return nil, err
-	}
-	s.optimizer, err = optimizer.New(optimizer.Options{
-		Store:   store,
-		Memory:  memory,
-		Fetcher: fetcher,
-		Engine:  engine,
-		Bytes:   bytes,
-		Gate:    gate,
-
-		MaxInputPixels: engineOptions(c).MaxInputPixels,
-
-		Queue:      queue,
-		Jobs:       jobOptions(c, log, measured),
-		Observe:    measured,
-		MinimumTTL: time.Duration(c.Images.MinimumCacheTTL) * time.Second,
-		AllowSVG:   c.Images.DangerouslyAllowSVG,
-		KeyParts:   keyParts,
-		Origins:    strings.Join(c.Origin, " "),
-		Log:        log,
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := measured.WatchJobs(s.optimizer.Stats); err != nil {
-		return nil, err
-	}
-	return s, s.newApps(c, plan, log, rules, registry, measured)
+// watch exports what the service knows of itself.
+func (s *service) watch() error {
+	return errors.Join(
+		s.metrics.WatchHTTP(s.load),
+		s.metrics.WatchMemory(
+			metrics.Pool{Name: "sources", Stats: func() (int64, int64, int) { b := s.bytes.Stats(); return b.Used, b.Limit, b.Waiting }},
+			metrics.Pool{Name: "decode", Stats: func() (int64, int64, int) { g := s.gate.Stats(); return g.Used, g.Limit, g.Waiting }},
+			metrics.Pool{Name: "responses", Stats: s.load.ResponseMemory},
+		),
+		s.metrics.WatchFetch(func() int { return s.editions.inForce().fetcher.Stats().OpenCircuits }),
+		s.metrics.WatchJobs(s.editions.jobs),
+	)
 }
 
 func workers(c *config.Config) int {
@@ -150,8 +134,14 @@ const maxSource = 1 << 30
 // maxResult bounds one encoded image; the largest variant, 3,840 pixels of noise as PNG, stays below it.
 const maxResult = 64 << 20
 
+// maxCarry bounds passing on one result that is too large for the cache.
+const maxCarry = 3 * time.Second
+
 // newEngine starts the codecs: in processes of their own, or in this one.
 func (s *service) newEngine(c *config.Config, plan memoryPlan, log *slog.Logger, m *metrics.Metrics) (transform.Engine, error) {
+	if c.Role == config.RoleWeb {
+		return nil, nil // workers have them
+	}
 	if c.Transform.Isolation == config.IsolationNone {
 		log.Info("codecs run in the service's own process")
 		return libvips.New(engineOptions(c))
@@ -200,23 +190,51 @@ func (s *service) newCache(c *config.Config, plan memoryPlan, log *slog.Logger, 
 		tiers = append(tiers, cache.Tier{Name: "disk", Store: disk})
 		watched = append(watched, metrics.Tier{Name: "disk", Stats: disk.Stats})
 	}
-	store := cache.NewTiered(tiers...)
-	s.closers = append(s.closers, store.Close)
-	return memory, store, m.WatchCache(watched...)
+	purges := cache.PurgeOptions{Log: log}
+	if path, _, ok := c.DiskCache(); ok {
+		purges.Dir = path
+	}
+	if s.shared != nil {
+		tiers = append(tiers, cache.Tier{Name: sharedTier, Store: s.shared.tier})
+		watched = append(watched, metrics.Tier{Name: sharedTier, Remote: true, Stats: s.shared.tier.Stats})
+		purges.Shared = valkeycache.NewPurges(s.shared.client)
+	}
+	purgeLog, err := cache.OpenPurges(purges)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.store = cache.NewTieredWith(purgeLog, tiers...)
+	s.closers = append(s.closers, s.store.Close)
+	if err := watchPurges(m, purgeLog); err != nil {
+		return nil, nil, err
+	}
+	if s.shared != nil {
+		s.shared.purges = purgeLog
+		if err := s.shared.watch(m, func() *sharedQueue { return s.editions.inForce().queue }); err != nil {
+			return nil, nil, err
+		}
+	}
+	return memory, s.store, m.WatchCache(watched...)
 }
 
+// newQueue opens a queue for one process.
 func newQueue(c *config.Config, log *slog.Logger, version string) (jobs.Queue, error) {
+	if c.Storage.Type == config.StorageFilesystem {
+		return jobs.OpenFilesystem(jobs.FilesystemOptions{Dir: c.Storage.Path, Version: version, Limits: queueLimits(c), Log: log})
+	}
+	return jobs.NewMemory(queueLimits(c))
+}
+
+func queueLimits(c *config.Config) jobs.Limits {
 	limits := jobs.DefaultLimits()
 	limits.Interactive = c.Transform.Queue
 	limits.OriginShare = c.Fetch.HostShare
-	if c.Storage.Type == config.StorageFilesystem {
-		return jobs.OpenFilesystem(jobs.FilesystemOptions{Dir: c.Storage.Path, Version: version, Limits: limits, Log: log})
-	}
-	return jobs.NewMemory(limits)
+	return limits
 }
 
 func jobOptions(c *config.Config, log *slog.Logger, m *metrics.Metrics) jobs.Options {
 	o := jobs.Defaults(workers(c))
+	o.Workless = c.Role == config.RoleWeb
 	o.OriginShare = c.Fetch.HostShare
 	o.Timeout = c.Timeout
 	o.MaxAttempts = c.MaxAttempts
@@ -226,6 +244,13 @@ func jobOptions(c *config.Config, log *slog.Logger, m *metrics.Metrics) jobs.Opt
 	return o
 }
 
+// queueVersion names what processes must have in common to do each other's jobs: short, and readable to some extent.
+func queueVersion(parts []string) string {
+	whole := optimizer.Version(parts...)
+	sum := sha256.Sum256([]byte(whole))
+	return optimizer.Version(parts[0], hex.EncodeToString(sum[:4]))
+}
+
 // close stops the service: the listeners, the work, and what the work needs.
 func (s *service) close(ctx context.Context) error {
 	var errs []error
@@ -233,9 +258,7 @@ func (s *service) close(ctx context.Context) error {
 		errs = append(errs, s.closePublic(ctx))
 	}
 	s.stopWaiting()
-	if s.optimizer != nil {
-		errs = append(errs, s.optimizer.Close(ctx))
-	}
+	errs = append(errs, s.editions.close(ctx))
 	// The admin listener answers to the end: /readyz tells why nothing else does.
 	if s.admin != nil {
 		if err := s.admin.ShutdownWithContext(ctx); err != nil {
@@ -244,6 +267,9 @@ func (s *service) close(ctx context.Context) error {
 	}
 	for _, c := range s.closers {
 		errs = append(errs, c())
+	}
+	if s.shared != nil {
+		errs = append(errs, s.shared.client.Close()) // the cache and the queue used it to the end
 	}
 	return errors.Join(errs...)
 }
@@ -264,23 +290,4 @@ func (s *service) closePublic(ctx context.Context) error {
 		return fmt.Errorf("finishing the requests under way: %w", err)
 	}
 	return nil
-}
-
-// images gives the handler the optimizer's answers in the handler's words.
-type images struct{ *optimizer.Optimizer }
-
-func (i images) Lookup(p validate.Params) (handler.Result, bool) {
-	r, ok := i.Optimizer.Lookup(p)
-	return handler.Result(r), ok
-}
-
-func (i images) Get(ctx context.Context, p validate.Params) (handler.Result, error) {
-	r, err := i.Optimizer.Get(ctx, p)
-	return handler.Result(r), err
-}
-
-// Cached answers from whatever tier has the variant, without having it made.
-func (i images) Cached(ctx context.Context, p validate.Params) (handler.Result, bool) {
-	r, ok := i.Optimizer.Cached(ctx, p)
-	return handler.Result(r), ok
 }

@@ -120,6 +120,9 @@ func (q *Queue) ended(key jobs.Key, end jobs.Ending) {
 			continue
 		}
 		a.armed = false
+		if end.Lost {
+			q.lost.Add(1)
+		}
 		select {
 		case a.ends <- end:
 		default: // whoever does not read does not wait

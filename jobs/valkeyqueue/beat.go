@@ -153,7 +153,7 @@ func (q *Queue) beat(ctx context.Context) error {
 	}
 	t := tick{at: time.Now()}
 	var known, reclaimed int
-	if err == nil && len(list) < 5 {
+	if err == nil && len(list) < 6 {
 		err = errTorn
 	}
 	if err == nil {
@@ -166,7 +166,10 @@ func (q *Queue) beat(ctx context.Context) error {
 		}
 	}
 	if err == nil {
-		t.classes, err = parseClasses(list[5:])
+		t.dead, err = number(list[5], 1<<30, err)
+	}
+	if err == nil {
+		t.classes, err = parseClasses(list[6:])
 	}
 	if err != nil {
 		q.setUp(false)

@@ -31,7 +31,7 @@ func TestVersions(t *testing.T) {
 
 	var all []valkeyqueue.Version
 	valkeytest.Eventually(t, 5*time.Second, func() (err error) {
-		if all, err = now.Versions(t.Context()); err == nil && len(all) != 2 {
+		if all, err = now.Versions(t.Context()); err == nil && (len(all) != 2 || len(all[0].Replicas) != 1 || len(all[1].Replicas) != 1) {
 			err = fmt.Errorf("%+v", all)
 		}
 		return err

@@ -80,7 +80,7 @@ func connect(t testing.TB, url, prefix string) *valkey.Client {
 }
 
 // testBeat is quick, so that tests are. A replica is dead after five of them.
-const testBeat = 100 * time.Millisecond
+const testBeat = 200 * time.Millisecond
 
 // open opens a queue with a client of its own, as a process has it, that is up.
 func open(t testing.TB, url, prefix string, change ...func(*valkeyqueue.Options)) *valkeyqueue.Queue {

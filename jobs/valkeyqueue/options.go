@@ -22,7 +22,8 @@ type Options struct {
 	Client *valkey.Client
 	// Version is the pipeline's version, at most 200 bytes. Processes of different versions have different queues.
 	Version string
-	// Limits bound the queue of all processes together. Each Enqueue goes by those of its own process.
+	// Limits bound the queue of all processes, for each that works: two workers, twice as much. Each Enqueue goes by those
+	// of its own process.
 	Limits jobs.Limits
 	// Replica is the process's name for operators, at most 64 letters, digits, '.', '_' and '-'; other characters become
 	// '-'. By default the host's name. It need not be unique: a random part is added.

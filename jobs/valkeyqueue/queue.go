@@ -42,7 +42,7 @@ type Queue struct {
 	stop    []func()                  // of the subscriptions
 	leasing [priorities]chan struct{} // held while a lease is asked for, so that counts are right
 
-	corrupt, reclaimed, buried atomic.Uint64
+	corrupt, reclaimed, buried, lost atomic.Uint64
 	full                       atomic.Bool // the server refused to store the last job
 
 	mu       sync.Mutex

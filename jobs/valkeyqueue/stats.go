@@ -12,6 +12,7 @@ import (
 type tick struct {
 	at                time.Time
 	replicas, workers int
+	dead              int     // letters
 	pace              float64 // jobs a second; 0 if it is not known
 	classes           [priorities]class
 }
@@ -66,13 +67,27 @@ type Fleet struct {
 	Pace float64
 	// Wait is how long a new job of a person would wait at that pace; 0 if it is not known.
 	Wait time.Duration
+	// Leased is how many jobs are being worked on, Dead how many dead letters there are.
+	Leased, Dead int
+	// Pending is how many jobs ended in this process that the server could not be told of yet.
+	Pending int
+	// Lost counts the jobs this process waited for that the server has forgotten.
+	Lost uint64
 }
 
 // Fleet returns what the last beat learned, without asking the server.
 func (q *Queue) Fleet() Fleet {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	f := Fleet{At: q.last.at, Replicas: q.last.replicas, Workers: q.last.workers, Pace: q.last.pace}
+	f := Fleet{
+		At: q.last.at, Replicas: q.last.replicas, Workers: q.last.workers, Pace: q.last.pace, Dead: q.last.dead,
+		Pending: len(q.unsent), Lost: q.lost.Load(),
+	}
+	for p := range priorities {
+		for _, n := range q.last.classes[p].leased {
+			f.Leased += n
+		}
+	}
 	if f.Pace > 0 {
 		ahead := 0
 		for _, n := range q.last.classes[jobs.Interactive].ready {

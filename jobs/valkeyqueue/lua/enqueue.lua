@@ -2,7 +2,8 @@
 -- No flag allows it to run when memory is full: a new job would only make that worse.
 local key, p, replica, item, kind = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local deadline = ARGV[7] == '' and 0 or now + tonumber(ARGV[7])
-local limit, share, shard = tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11]
+-- The limit is for each process that works: more of them do as much more in the same time.
+local limit, share, shard = tonumber(ARGV[9]) * math.max(1, call('ZCARD', B .. 'l')), tonumber(ARGV[10]), ARGV[11]
 -- Below so many no wait is estimated: a few jobs say nothing about a pace.
 local FEW, HOUR = 32, 3600000000
 

@@ -47,7 +47,8 @@ for p = 0, 1 do
 end
 
 local list = {
-  known, call('ZCOUNT', B .. 'r', num(now - grace), '+inf'), call('ZCOUNT', B .. 'l', num(now - grace), '+inf'), reclaimed, ''
+  known, call('ZCOUNT', B .. 'r', num(now - grace), '+inf'), call('ZCOUNT', B .. 'l', num(now - grace), '+inf'), reclaimed, '',
+  call('XLEN', B .. 'x')
 }
 local people, busy = stats(list)
 -- The pace is what the workers have done in the last 5 to 10 s, in which they had no lack of work. It is known when that
