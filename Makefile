@@ -83,4 +83,5 @@ images: deps ## make testdata/images anew and say what changed
 
 .PHONY: clean
 clean: ## remove everything that was built or installed inside the repository
-	@rm -rf bin .build deps/libvips/node_modules e2e/next/node_modules e2e/next/.next-* e2e/next/.assets e2e/next/public e2e/next/next-env.d.ts e2e/results
+	@rm -rf bin .build deps/libvips/node_modules e2e/next/node_modules e2e/next/.next-* e2e/next/.assets e2e/next/public e2e/next/next-env.d.ts e2e/results \
+		e2e/browser/app/{node_modules,.next-*,.assets,.remote,public,next-env.d.ts}

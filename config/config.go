@@ -14,7 +14,7 @@ type Config struct {
 	AdminListen string `key:"adminListen" default:"127.0.0.1:9090"`
 	// Where relative urls are fetched, tried in order: the frontend (`http://frontend:3000`) or a directory (`file:///app/public`). `imgopt serve` needs at least one.
 	Origin []string `key:"origin" items:"0..16"`
-	// A Next.js build: its `.next` (or other distDir), or the project directory that holds `.next`. `images`, `basePath` and the `experimental.imgOpt*` settings are taken from its manifests; keys given explicitly win.
+	// A Next.js build: its `.next` (or other distDir), or the project directory that holds `.next`. `images`, `basePath` and the `experimental.imgOpt*` settings are taken from its manifests; keys given explicitly win. A new build there is noticed and put in force without a restart.
 	NextDir string `key:"nextDir"`
 	// Prefix of the endpoint, as `basePath` in next.config.js: empty, or starts with `/` and does not end with it.
 	BasePath string `key:"basePath"`

@@ -14,7 +14,7 @@ var fieldDocs = map[string]string{
 	"Config.Listen":                    "Address (`host:port`) of the public listener, which serves `{basePath}/_next/image` and nothing else.",
 	"Config.MaxAttempts":               "How often a job is tried, the first time included.",
 	"Config.MaxConnections":            "Connections open at once on the public listener; more are answered with 503. A resting connection takes about 36 KiB.",
-	"Config.NextDir":                   "A Next.js build: its `.next` (or other distDir), or the project directory that holds `.next`. `images`, `basePath` and the `experimental.imgOpt*` settings are taken from its manifests; keys given explicitly win.",
+	"Config.NextDir":                   "A Next.js build: its `.next` (or other distDir), or the project directory that holds `.next`. `images`, `basePath` and the `experimental.imgOpt*` settings are taken from its manifests; keys given explicitly win. A new build there is noticed and put in force without a restart.",
 	"Config.Origin":                    "Where relative urls are fetched, tried in order: the frontend (`http://frontend:3000`) or a directory (`file:///app/public`). `imgopt serve` needs at least one.",
 	"Config.Role":                      "What this process does, where several share `storage.type: valkey`: `web` answers requests and has no codecs, `worker` makes images and has no public listener, `all` does both.",
 	"Config.SaturatedAfter":            "`/readyz` fails once new images have been refused for that long, so that a load balancer asks other replicas; hits are served all the while. 0 never fails for that reason, which is better where all replicas share the same load.",

@@ -36,6 +36,8 @@ type AdminOptions struct {
 	Hosts []string
 	// Version and Instance, the name of this replica, are shown in the head of /ops.
 	Version, Instance string
+	// Started is when the process started, for the same place. Default: now.
+	Started time.Time
 	// Log gets what goes wrong. Nil turns it off.
 	Log *slog.Logger
 }

@@ -40,6 +40,9 @@ var opsFiles embed.FS
 const opsQueueTimeout = 2 * time.Second
 
 func newOps(o AdminOptions, a *actions) *ops {
+	if o.Started.IsZero() {
+		o.Started = time.Now()
+	}
 	read := func(name string) []byte {
 		b, err := opsFiles.ReadFile("ops/" + name)
 		if err != nil {
@@ -50,7 +53,7 @@ func newOps(o AdminOptions, a *actions) *ops {
 	style, script := read("style.css"), read("page.js")
 	return &ops{
 		actions: a, ready: o.Ready, version: o.Version, instance: o.Instance, demo: o.Demo != nil, pprof: o.Pprof,
-		started: time.Now(),
+		started: o.Started,
 		page:    template.Must(template.New("page").Parse(string(read("page.html")))),
 		style:   template.CSS(style), script: template.JS(script),
 		policy: fmt.Sprintf("default-src 'none'; script-src %s; style-src %s; img-src data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",

@@ -225,11 +225,13 @@ func (a *attempt[R]) settle(result R, err error) {
 }
 
 // finish ends a job: in the queue first, so that whoever asks from now on starts anew, then for those who wait. Where
-// other processes are to be told, those who wait here come first: a new job of theirs joins the old one's end.
+// other processes are to be told, those who wait here come first: a new job of theirs is told of the old one's end.
 func (d *Dispatcher[R]) finish(l Lease, result R, err error) {
 	f := failure.From(err)
 	o := Outcome{Failure: f, Dead: f != nil && f.Status >= http.StatusInternalServerError}
-	if d.shared != nil {
+	_, here := l.local()
+	far := d.shared != nil && !here
+	if far {
 		d.resolve(l.Key, result, err)
 		if err == nil {
 			o.Ref = d.publish(l.Job, result)
@@ -238,7 +240,7 @@ func (d *Dispatcher[R]) finish(l Lease, result R, err error) {
 	if e := d.queue.Complete(context.Background(), l, o); e != nil && !errors.Is(e, ErrLeaseLost) {
 		d.log.Warn("could not complete a job", "job", l.Key, "error", e)
 	}
-	if d.shared == nil {
+	if !far {
 		d.resolve(l.Key, result, err)
 	}
 	d.emitFinished(l.Job, l.Priority, l.EnqueuedAt, err)

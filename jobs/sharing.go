@@ -47,7 +47,6 @@ func (d *Dispatcher[R]) publish(job Job, result R) []byte {
 type hearing struct {
 	ends    <-chan Ending
 	changed <-chan struct{} // the Remote went or came
-	up      bool
 	cancel  func()
 	again   int  // how often the job was enqueued anew
 	moved   bool // the Remote was given the job, and it was enqueued here after that
@@ -60,7 +59,7 @@ func (d *Dispatcher[R]) listen(key Key) *hearing {
 	}
 	h := &hearing{}
 	h.ends, h.cancel = d.shared.queue.remote.Await(key)
-	h.up, h.changed = d.shared.queue.remote.Up()
+	_, h.changed = d.shared.queue.remote.Up()
 	return h
 }
 
@@ -104,9 +103,8 @@ func (d *Dispatcher[R]) hear(f *flight[R], job Job, e Ending, h *hearing, joined
 
 // adapt takes note that the Remote went or came. When it went, what it had is unknown: the job is enqueued here.
 func (d *Dispatcher[R]) adapt(f *flight[R], job Job, h *hearing, joined bool, deadline time.Time) (end ending[R], ended bool) {
-	was := h.up
-	h.up, h.changed = d.shared.queue.remote.Up()
-	if h.up || !was || d.isRunning(f) {
+	var up bool
+	if up, h.changed = d.shared.queue.remote.Up(); up || d.isRunning(f) {
 		return end, false
 	}
 	h.moved = true

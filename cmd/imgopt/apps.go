@@ -69,6 +69,7 @@ func (e *edition) newAdmin(c *config.Config, rules *validate.Rules) (err error) 
 		Pprof:    c.Debug.Pprof,
 		Version:  version,
 		Instance: replicaName(),
+		Started:  s.started,
 		Log:      s.log,
 	}
 	if e.queue != nil {

@@ -50,6 +50,7 @@ type service struct {
 	registry    *prometheus.Registry
 	plan        memoryPlan
 	log         *slog.Logger
+	started     time.Time
 	reloader    *reloader
 	// ready is set once the listeners are open.
 	ready atomic.Bool
@@ -61,7 +62,7 @@ type service struct {
 // again.
 func newService(first reading, read func() (reading, error), plan memoryPlan, log *slog.Logger) (_ *service, err error) {
 	c := first.config
-	s := &service{plan: plan, log: log, registry: prometheus.NewRegistry(), load: &handler.Load{}, editions: newEditions()}
+	s := &service{plan: plan, log: log, started: time.Now(), registry: prometheus.NewRegistry(), load: &handler.Load{}, editions: newEditions()}
 	s.waiting, s.stopWaiting = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 		os.Exit(child())
 	}
 	// tests of several servers wait for these most of the time
-	if err := flag.Set("test.parallel", "24"); err != nil {
+	if err := flag.Set("test.parallel", "40"); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m, valkeytest.Leaks()...)

@@ -43,7 +43,7 @@ type Queue struct {
 	leasing [priorities]chan struct{} // held while a lease is asked for, so that counts are right
 
 	corrupt, reclaimed, buried, lost atomic.Uint64
-	full                       atomic.Bool // the server refused to store the last job
+	full                             atomic.Bool // the server refused to store the last job
 
 	mu       sync.Mutex
 	closed   bool

@@ -31,7 +31,7 @@ func TestConformance(t *testing.T) {
 	s := valkeytest.Start(t, valkeytest.Options{})
 	queuetest.Run(t, queuetest.Harness{
 		Run:     func(t *testing.T, f func(*testing.T)) { t.Parallel(); f(t) },
-		Unit:    250 * time.Millisecond,
+		Unit:    200 * time.Millisecond,
 		Shared:  true,
 		Durable: true,
 
