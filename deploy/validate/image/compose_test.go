@@ -16,25 +16,28 @@ import (
 	"imgopt/deploy/validate/internal/lab"
 )
 
-func TestCompose(t *testing.T) {
-	t.Parallel()
+// load reads the Compose file with those variables.
+func load(t *testing.T, env ...string) (*types.Project, error) {
+	t.Helper()
 	file := filepath.Join(lab.Root(t), "deploy", "docker", "compose.yaml")
-	load := func(env ...string) (*types.Project, error) {
-		options, err := cli.NewProjectOptions([]string{file}, cli.WithEnv(env), cli.WithResolvedPaths(true), cli.WithInterpolation(true))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return options.LoadProject(context.Background())
-	}
-	if _, err := load(); err == nil || !strings.Contains(err.Error(), "the directory of a built Next.js application") {
-		t.Errorf("without APP: %v", err)
-	}
-	app := t.TempDir()
-	p, err := load("APP=" + app)
+	options, err := cli.NewProjectOptions([]string{file}, cli.WithEnv(env), cli.WithResolvedPaths(true), cli.WithInterpolation(true))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if names := p.ServiceNames(); !slices.Equal(slices.Sorted(slices.Values(names)), []string{"frontend", "imgopt-1", "imgopt-2", "nginx"}) {
+	return options.LoadProject(context.Background())
+}
+
+func TestCompose(t *testing.T) {
+	t.Parallel()
+	if _, err := load(t); err == nil || !strings.Contains(err.Error(), "the directory of a built Next.js application") {
+		t.Errorf("without APP: %v", err)
+	}
+	app := t.TempDir()
+	p, err := load(t, "APP="+app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names := p.ServiceNames(); !slices.Equal(slices.Sorted(slices.Values(names)), []string{"frontend", "imgopt-1", "imgopt-2", "nginx", "valkey"}) {
 		t.Errorf("services %q", names)
 	}
 	for _, name := range []string{"imgopt-1", "imgopt-2"} {
@@ -55,6 +58,26 @@ func TestCompose(t *testing.T) {
 			t.Errorf("nginx does not wait for %s", name)
 		}
 		checkEnvironment(t, s)
+		// What is not asked by name alone: it may be away at any time.
+		if on := s.DependsOn["valkey"]; on.Condition != types.ServiceConditionStarted {
+			t.Errorf("%s starts only with Valkey", name)
+		}
+	}
+	store := p.Services["valkey"]
+	if !store.ReadOnly || !slices.Equal(store.CapDrop, []string{"ALL"}) || store.MemLimit == 0 || len(store.Ports) > 0 || store.User == "" {
+		t.Errorf("valkey may do more than it needs: %+v", store)
+	}
+	if !p.Networks["store"].Internal {
+		t.Error("Valkey's network leads outside")
+	}
+	for name, s := range p.Services {
+		_, reaches := s.Networks["store"]
+		if needs := name == "valkey" || strings.HasPrefix(name, "imgopt-"); reaches != needs {
+			t.Errorf("%s reaches Valkey: %v", name, reaches)
+		}
+		if _, outside := s.Networks["default"]; outside == (name == "valkey") {
+			t.Errorf("%s is on the network of all: %v", name, outside)
+		}
 	}
 	for _, s := range p.Services {
 		for _, v := range s.Volumes {

@@ -14,7 +14,6 @@ import (
 	"helm.sh/helm/v3/pkg/lint/support"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/yaml"
 
@@ -73,7 +72,7 @@ func readValues(t *testing.T, name string) map[string]any {
 func TestChart(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.values.yaml")
-	if err != nil || len(files) < 4 {
+	if err != nil || len(files) < 8 {
 		t.Fatalf("%d files of values, %v", len(files), err)
 	}
 	for _, file := range files {
@@ -87,15 +86,17 @@ func TestChart(t *testing.T) {
 			}
 			all := parse(t, name, text)
 			conforms(t, name, text)
-			checkDeployment(t, all, "imgopt", "imgopt")
-			checkScaling(t, all)
+			enabled := func(part string) bool {
+				m, _ := values[part].(map[string]any)
+				on, _ := m["enabled"].(bool)
+				return on
+			}
+			checkRoles(t, all, enabled("valkey"), enabled("split"))
 			for _, o := range all {
 				if l := o.meta.Labels; l["app.kubernetes.io/name"] != "imgopt" || l["app.kubernetes.io/instance"] != name || l["app.kubernetes.io/managed-by"] != "Helm" {
 					t.Errorf("%v has the labels %v", o, l)
 				}
 				switch x := o.typed.(type) {
-				case *networkingv1.NetworkPolicy:
-					checkNetworkPolicy(t, x)
 				case *gatewayv1.HTTPRoute:
 					route := values["httpRoute"].(map[string]any)
 					basePath, _ := route["basePath"].(string)
@@ -160,13 +161,19 @@ func TestChartRefuses(t *testing.T) {
 		values string
 		want   string
 	}{
-		"no origin":         {`config: {origin: []}`, "origin"},
-		"an unknown value":  {`{config: {origin: [http://f:3000]}, replica: 3}`, "replica"},
-		"a local admin":     {`config: {origin: [http://f:3000], adminListen: "127.0.0.1:9090"}`, "adminListen"},
-		"no limits":         {`{config: {origin: [http://f:3000]}, resources: {limits: {cpu: null}}}`, "cpu"},
-		"a scaler":          {`{config: {origin: [http://f:3000]}, autoscaling: {type: vpa}}`, "type"},
-		"a route to no one": {`{config: {origin: [http://f:3000]}, httpRoute: {enabled: true}}`, "parentRefs"},
-		"a strange time":    {`config: {origin: [http://f:3000], shutdownTimeout: 1500ms}`, "shutdownTimeout"},
+		"no origin":            {`config: {origin: []}`, "origin"},
+		"an unknown value":     {`{config: {origin: [http://f:3000]}, replica: 3}`, "replica"},
+		"a local admin":        {`config: {origin: [http://f:3000], adminListen: "127.0.0.1:9090"}`, "adminListen"},
+		"no limits":            {`{config: {origin: [http://f:3000]}, resources: {limits: {cpu: null}}}`, "cpu"},
+		"a scaler":             {`{config: {origin: [http://f:3000]}, autoscaling: {type: vpa}}`, "type"},
+		"a route to no one":    {`{config: {origin: [http://f:3000]}, httpRoute: {enabled: true}}`, "parentRefs"},
+		"a url in clear":       {`config: {origin: [http://f:3000], storage: {url: "valkey://:secret@v:6379"}}`, "url"},
+		"a storage of its own": {`config: {origin: [http://f:3000], storage: {type: valkey}}`, "type"},
+		"a role":               {`config: {origin: [http://f:3000], role: worker}`, "role"},
+		"no secret":            {`{config: {origin: [http://f:3000]}, valkey: {enabled: true}}`, "valkey.secret"},
+		"roles alone":          {`{config: {origin: [http://f:3000]}, split: {enabled: true}}`, "valkey.enabled"},
+		"no limits of workers": {`{config: {origin: [http://f:3000]}, split: {worker: {resources: {limits: {memory: null}}}}}`, "memory"},
+		"a strange time":       {`config: {origin: [http://f:3000], shutdownTimeout: 1500ms}`, "shutdownTimeout"},
 	} {
 		var values map[string]any
 		if err := yaml.UnmarshalStrict([]byte(x.values), &values); err != nil {

@@ -76,8 +76,8 @@ func TestFiles(t *testing.T) {
 			}
 			name := strings.TrimPrefix(path, root+"/")
 			text := lab.Read(t, name)
-			if !strings.Contains(text, "\nkind: ") || strings.HasSuffix(name, "kustomization.yaml") {
-				return nil // imgopt's own configuration, values for another chart, a kustomization (built below)
+			if !strings.Contains(text, "\nkind: ") || strings.HasSuffix(name, "kustomization.yaml") || strings.HasSuffix(name, ".patch.yaml") {
+				return nil // imgopt's own configuration, values for another chart, a kustomization or its patch (built below)
 			}
 			seen++
 			parse(t, name, text)
@@ -87,7 +87,7 @@ func TestFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if seen < 15 {
+	if seen < 22 {
 		t.Errorf("only %d manifests found", seen)
 	}
 }
@@ -98,15 +98,18 @@ func TestKustomize(t *testing.T) {
 		"base":       {[]string{"kubernetes/base"}, nil},
 		"everything": {[]string{"kubernetes"}, nil},
 		"keda":       {[]string{"kubernetes/base", "kubernetes/monitoring"}, []string{"kubernetes/keda"}},
+		"valkey":     {[]string{"kubernetes/base"}, []string{"kubernetes/valkey", "kubernetes/hpa"}},
+		"split":      {[]string{"kubernetes/base"}, []string{"kubernetes/split"}},
+		"split-hpa":  {[]string{"kubernetes/base", "kubernetes/monitoring"}, []string{"kubernetes/split", "kubernetes/split/hpa"}},
+		"split-keda": {[]string{"kubernetes/base"}, []string{"kubernetes/split", "kubernetes/split/keda"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			text := kustomize(t, x.resources, x.components)
 			all := parse(t, name, text)
 			conforms(t, name, text)
-			checkDeployment(t, all, "imgopt", "imgopt")
-			checkNetworkPolicy(t, one[*networkingv1.NetworkPolicy](t, all, ""))
-			checkScaling(t, all)
+			checkRoles(t, all, slices.ContainsFunc(x.components, func(c string) bool { return c != "kubernetes/hpa" && c != "kubernetes/keda" }),
+				slices.Contains(x.components, "kubernetes/split"))
 			for _, o := range all {
 				if o.meta.Namespace != "shop" {
 					t.Errorf("%v has the namespace %q", o, o.meta.Namespace)
@@ -189,7 +192,7 @@ func checkNetworkPolicy(t *testing.T, p *networkingv1.NetworkPolicy) {
 	found := 0
 	for _, rule := range p.Spec.Egress {
 		for _, peer := range rule.To {
-			if peer.IPBlock == nil {
+			if peer.IPBlock == nil || len(peer.IPBlock.Except) == 0 { // without exceptions: Valkey's addresses
 				continue
 			}
 			except := slices.Sorted(slices.Values(peer.IPBlock.Except))
@@ -226,12 +229,26 @@ func checkScaling(t *testing.T, all []*object) {
 	d := one[*appsv1.Deployment](t, all, "")
 	for _, o := range all {
 		target, least := "", int32(0)
+		adapter := lab.Read(t, "kubernetes/hpa/prometheus-adapter.yaml")
+		custom, external, _ := strings.Cut(adapter, "\n  external:\n")
 		switch x := o.typed.(type) {
 		case *autoscalingv2.HorizontalPodAutoscaler:
 			target, least = x.Spec.ScaleTargetRef.Name, *x.Spec.MinReplicas
 			for _, m := range x.Spec.Metrics {
-				if !strings.Contains(lab.Read(t, "kubernetes/hpa/prometheus-adapter.yaml"), "name: {as: "+m.Pods.Metric.Name+"}") {
-					t.Errorf("%v asks for %s, which prometheus-adapter does not make", o, m.Pods.Metric.Name)
+				made, name := custom, ""
+				switch {
+				case m.Pods != nil:
+					name = m.Pods.Metric.Name
+				case m.External != nil:
+					made, name = external, m.External.Metric.Name
+				case m.Resource != nil && m.Resource.Name == corev1.ResourceCPU:
+					if d.Spec.Template.Spec.Containers[0].Resources.Requests.Cpu().IsZero() {
+						t.Errorf("%v asks for a share of a request that there is not", o)
+					}
+					continue
+				}
+				if name == "" || !strings.Contains(made, "name: {as: "+name+"}") {
+					t.Errorf("%v asks for %q, which prometheus-adapter does not make", o, name)
 				}
 			}
 		case *kedav1alpha1.ScaledObject:
@@ -248,13 +265,13 @@ func checkScaling(t *testing.T, all []*object) {
 		if target != d.Name || least < 2 {
 			t.Errorf("%v scales %s, to no fewer than %d", o, target, least)
 		}
-		if strings.Contains(string(deployment(all).text), "\n  replicas:") {
+		if strings.Contains(string(deployment(all, d.Name).text), "\n  replicas:") {
 			t.Errorf("%v and the Deployment both say how many replicas there are", o)
 		}
 	}
 }
 
-// checkQuery parses a query of KEDA's. Package observe has checked the metrics of the recipe that it must be like.
+// checkQuery parses a query of KEDA's. Package observe has checked the metrics of the recipes that it must be like.
 func checkQuery(t *testing.T, o *object, query string) {
 	t.Helper()
 	expr, err := parser.ParseExpr(query)
@@ -262,15 +279,16 @@ func checkQuery(t *testing.T, o *object, query string) {
 		t.Errorf("%v: %v\n%s", o, err, query)
 		return
 	}
+	recipes := lab.Read(t, "kubernetes/keda/scaledobject.yaml") + lab.Read(t, "kubernetes/split/keda/web.yaml") + lab.Read(t, "kubernetes/split/keda/worker.yaml")
 	for _, selectors := range parser.ExtractSelectors(expr) {
 		for _, m := range selectors {
-			if m.Name == "__name__" && !strings.Contains(lab.Read(t, "kubernetes/keda/scaledobject.yaml"), m.Value+"{") {
+			if m.Name == "__name__" && !strings.Contains(recipes, m.Value+"{") {
 				t.Errorf("%v asks for %s", o, m.Value)
 			}
 		}
 	}
 }
 
-func deployment(all []*object) *object {
-	return all[slices.IndexFunc(all, func(o *object) bool { return o.meta.Kind == "Deployment" })]
+func deployment(all []*object, name string) *object {
+	return all[slices.IndexFunc(all, func(o *object) bool { return o.meta.Kind == "Deployment" && o.meta.Name == name })]
 }

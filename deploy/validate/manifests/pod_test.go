@@ -48,16 +48,24 @@ func checkDeployment(t *testing.T, all []*object, name, containerName string) {
 		t.Error("the pod gets variables of Services or a token")
 	}
 
-	config := configuration(t, all, d, c)
-	checkConfiguration(t, config)
-	for key, port := range map[string]int32{"listen": c.Ports[0].ContainerPort, "adminListen": c.Ports[1].ContainerPort} {
+	config, env := configuration(t, all, d, c), environment(t, c)
+	checkConfiguration(t, config, env)
+	keys := []string{"listen", "adminListen"}
+	if env["IMGOPT_ROLE"] == "worker" {
+		keys = keys[1:] // it has no public port
+	}
+	if len(c.Ports) != len(keys) {
+		t.Fatalf("the ports %+v are not those of %q", c.Ports, keys)
+	}
+	for i, key := range keys {
 		address, err := netip.ParseAddrPort("0.0.0.0" + config[key].(string))
-		if err != nil || int32(address.Port()) != port {
-			t.Errorf("%s is %v, the container's port is %d", key, config[key], port)
+		if err != nil || int32(address.Port()) != c.Ports[i].ContainerPort {
+			t.Errorf("%s is %v, the container's port is %d", key, config[key], c.Ports[i].ContainerPort)
 		}
 	}
+	admin := c.Ports[len(keys)-1].Name
 	for kind, probe := range map[string]*corev1.Probe{"/healthz": c.LivenessProbe, "/readyz": c.ReadinessProbe, "/healthz ": c.StartupProbe} {
-		if probe == nil || probe.HTTPGet == nil || probe.HTTPGet.Path != strings.TrimSpace(kind) || probe.HTTPGet.Port.StrVal != c.Ports[1].Name {
+		if probe == nil || probe.HTTPGet == nil || probe.HTTPGet.Path != strings.TrimSpace(kind) || probe.HTTPGet.Port.StrVal != admin {
 			t.Errorf("the probe of %s: %+v", kind, probe)
 		}
 	}
@@ -65,7 +73,9 @@ func checkDeployment(t *testing.T, all []*object, name, containerName string) {
 	if err != nil || time.Duration(*pod.Spec.TerminationGracePeriodSeconds)*time.Second < grace+3*time.Second {
 		t.Errorf("terminationGracePeriodSeconds %d is too short for shutdownTimeout %v", *pod.Spec.TerminationGracePeriodSeconds, grace)
 	}
-	checkVolumes(t, pod.Spec, c, config)
+	if _, off := env["IMGOPT_CACHE_DISK_PATH"]; !off {
+		checkVolumes(t, pod.Spec, c, config)
+	}
 
 	podLabels := labels.Set(pod.Labels)
 	for _, o := range all {
@@ -78,7 +88,7 @@ func checkDeployment(t *testing.T, all []*object, name, containerName string) {
 			for _, p := range allPorts(pod.Spec) {
 				found = found || p.Name == x.Spec.Ports[0].TargetPort.StrVal
 			}
-			if !found || x.Spec.Ports[0].TargetPort.StrVal == c.Ports[1].Name {
+			if !found || x.Spec.Ports[0].TargetPort.StrVal == admin {
 				t.Errorf("%v leads to port %v", o, x.Spec.Ports[0].TargetPort)
 			}
 		case *policyv1.PodDisruptionBudget:
@@ -162,8 +172,31 @@ func configuration(t *testing.T, all []*object, d *appsv1.Deployment, c corev1.C
 	return nil
 }
 
+// valkeyURL is what a Secret with Valkey's url may hold.
+const valkeyURL = "valkeys://imgopt:p%40ss@valkey-0:6379,valkey-1:6379"
+
+// environment returns the container's variables of imgopt. What comes from a Secret is Valkey's url, and Valkey's url
+// comes from nowhere else; what comes from a ConfigMap of somebody else's is left out.
+func environment(t *testing.T, c corev1.Container) map[string]string {
+	t.Helper()
+	env := map[string]string{}
+	for _, e := range c.Env {
+		secret := e.ValueFrom != nil && e.ValueFrom.SecretKeyRef != nil
+		if secret != (e.Name == "IMGOPT_STORAGE_URL") {
+			t.Errorf("%s comes from a Secret? %v", e.Name, secret)
+		}
+		switch {
+		case secret:
+			env[e.Name] = valkeyURL
+		case e.ValueFrom == nil && strings.HasPrefix(e.Name, "IMGOPT_"):
+			env[e.Name] = e.Value
+		}
+	}
+	return env
+}
+
 // checkConfiguration asks the real imgopt what it thinks of a configuration. A build that it names stands for any.
-func checkConfiguration(t *testing.T, config map[string]any) {
+func checkConfiguration(t *testing.T, config map[string]any, env map[string]string) {
 	t.Helper()
 	program := lab.Imgopt(t)
 	config = mapsClone(config)
@@ -180,6 +213,9 @@ func checkConfiguration(t *testing.T, config map[string]any) {
 	}
 	cmd := exec.Command(program, "config", "--check", "--config="+file)
 	cmd.Env = []string{"IMGOPT_PORT=tcp://10.0.0.1:80"} // as a Service named imgopt makes it
+	for name, value := range env {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("imgopt refuses the configuration: %v\n%s\n%s", err, out, text)
 	}

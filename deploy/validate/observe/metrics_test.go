@@ -69,6 +69,7 @@ func check(t *testing.T, where, query string, known map[string]metric) {
 		t.Errorf("%s: %v\n%s", where, err, query)
 		return
 	}
+	notSummed(t, where, expr)
 	labels := map[string]bool{}
 	parser.Inspect(expr, func(n parser.Node, path []parser.Node) error {
 		s, ok := n.(*parser.VectorSelector)
@@ -266,63 +267,109 @@ func TestAlerts(t *testing.T) {
 func TestScaling(t *testing.T) {
 	t.Parallel()
 	known := metrics(t)
+	type rule struct {
+		SeriesQuery string `json:"seriesQuery"`
+		Resources   struct {
+			Overrides map[string]struct {
+				Resource string `json:"resource"`
+			} `json:"overrides"`
+		} `json:"resources"`
+		Name struct {
+			As string `json:"as"`
+		} `json:"name"`
+		MetricsQuery string `json:"metricsQuery"`
+	}
 	var adapter struct {
 		Rules struct {
-			Default bool `json:"default"`
-			Custom  []struct {
-				SeriesQuery string `json:"seriesQuery"`
-				Resources   struct {
-					Overrides map[string]struct {
-						Resource string `json:"resource"`
-					} `json:"overrides"`
-				} `json:"resources"`
-				Name struct {
-					As string `json:"as"`
-				} `json:"name"`
-				MetricsQuery string `json:"metricsQuery"`
-			} `json:"custom"`
+			Default  bool   `json:"default"`
+			Custom   []rule `json:"custom"`
+			External []rule `json:"external"`
 		} `json:"rules"`
 	}
 	if err := yaml.UnmarshalStrict([]byte(lab.Read(t, "kubernetes/hpa/prometheus-adapter.yaml")), &adapter); err != nil {
 		t.Fatal(err)
 	}
-	names := map[string]bool{}
-	for _, r := range adapter.Rules.Custom {
-		check(t, r.Name.As+" seriesQuery", "rate("+r.SeriesQuery+"[2m])", known) // a list of series, no value
-		check(t, r.Name.As+" metricsQuery", r.MetricsQuery, known)
-		names[r.Name.As] = true
+	names := map[string]string{} // type of the HPA's metric, by name
+	for kind, rules := range map[string][]rule{"Pods": adapter.Rules.Custom, "External": adapter.Rules.External} {
+		for _, r := range rules {
+			series := r.SeriesQuery // a list of series, no value
+			if name, _, _ := strings.Cut(series, "{"); known[name].kind == "counter" {
+				series = "rate(" + series + "[2m])"
+			}
+			check(t, r.Name.As+" seriesQuery", series, known)
+			check(t, r.Name.As+" metricsQuery", r.MetricsQuery, known)
+			names[r.Name.As] = kind
+			if _, ofPods := r.Resources.Overrides["pod"]; ofPods != (kind == "Pods") || r.Resources.Overrides["namespace"].Resource != "namespace" {
+				t.Errorf("%s is of %+v", r.Name.As, r.Resources.Overrides)
+			}
+		}
 	}
-	var hpa struct {
-		Spec struct {
-			Metrics []struct {
-				Pods struct {
-					Metric struct{ Name string }
+	for file, want := range map[string]int{"hpa/horizontalpodautoscaler.yaml": 1, "split/hpa/web.yaml": 2, "split/hpa/worker.yaml": 2} {
+		var hpa struct {
+			Spec struct {
+				Metrics []struct {
+					Type           string
+					Pods, External struct {
+						Metric struct{ Name string }
+					}
 				}
 			}
 		}
-	}
-	if err := yaml.Unmarshal([]byte(lab.Read(t, "kubernetes/hpa/horizontalpodautoscaler.yaml")), &hpa); err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range hpa.Spec.Metrics {
-		if !names[m.Pods.Metric.Name] {
-			t.Errorf("the HPA asks for %q, which prometheus-adapter does not make", m.Pods.Metric.Name)
+		if err := yaml.Unmarshal([]byte(lab.Read(t, "kubernetes/"+file)), &hpa); err != nil {
+			t.Fatal(err)
 		}
-	}
-	var keda struct {
-		Spec struct {
-			Triggers []struct {
-				Metadata struct{ Query string }
+		if len(hpa.Spec.Metrics) != want {
+			t.Errorf("%s has %d metrics, want %d", file, len(hpa.Spec.Metrics), want)
+		}
+		for _, m := range hpa.Spec.Metrics {
+			if name := m.Pods.Metric.Name + m.External.Metric.Name; m.Type != "Resource" && names[name] != m.Type {
+				t.Errorf("%s asks for %q (%s), which prometheus-adapter does not make", file, name, m.Type)
 			}
 		}
 	}
-	if err := yaml.Unmarshal([]byte(lab.Read(t, "kubernetes/keda/scaledobject.yaml")), &keda); err != nil {
-		t.Fatal(err)
+	for file, want := range map[string]int{"keda/scaledobject.yaml": 2, "split/keda/web.yaml": 2, "split/keda/worker.yaml": 3} {
+		var keda struct {
+			Spec struct {
+				Triggers []struct {
+					Metadata struct{ Query string }
+				}
+			}
+		}
+		if err := yaml.Unmarshal([]byte(lab.Read(t, "kubernetes/"+file)), &keda); err != nil {
+			t.Fatal(err)
+		}
+		if len(keda.Spec.Triggers) != want {
+			t.Errorf("%s has %d triggers, want %d", file, len(keda.Spec.Triggers), want)
+		}
+		for _, trigger := range keda.Spec.Triggers {
+			check(t, file, trigger.Metadata.Query, known)
+		}
 	}
-	if len(hpa.Spec.Metrics) == 0 || len(keda.Spec.Triggers) != 2 {
-		t.Error("metrics or triggers are missing")
-	}
-	for _, trigger := range keda.Spec.Triggers {
-		check(t, "KEDA", trigger.Metadata.Query, known)
-	}
+}
+
+// common are what every process says of the queue that all share: added up, they would be many times too large.
+var common = []string{"imgopt_jobs_queued", "imgopt_jobs_oldest_wait_seconds", "imgopt_queue_leased", "imgopt_queue_workers", "imgopt_queue_dead_letters"}
+
+// notSummed fails if the query adds up what is common, except where it stands in for those that have a queue each: after
+// "or", beside the largest.
+func notSummed(t *testing.T, where string, expr parser.Expr) {
+	t.Helper()
+	parser.Inspect(expr, func(n parser.Node, path []parser.Node) error {
+		a, ok := n.(*parser.AggregateExpr)
+		if !ok || a.Op != parser.SUM && a.Op != parser.COUNT {
+			return nil
+		}
+		alternative := slices.ContainsFunc(path, func(n parser.Node) bool {
+			b, ok := n.(*parser.BinaryExpr)
+			return ok && b.Op == parser.LOR && b.RHS == parser.Expr(a)
+		})
+		for _, selectors := range parser.ExtractSelectors(a.Expr) {
+			for _, m := range selectors {
+				if m.Name == "__name__" && slices.Contains(common, m.Value) && !alternative {
+					t.Errorf("%s: %s of %s, which is the same in every process", where, a.Op, m.Value)
+				}
+			}
+		}
+		return nil
+	})
 }

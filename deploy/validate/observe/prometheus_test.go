@@ -50,10 +50,13 @@ func TestLive(t *testing.T) {
 	imgopt, prometheus := lab.Imgopt(t), lab.Need(t, "prometheus")
 	_, queries := readDashboard(t)
 
+	// With Valkey, for the panels of what is shared.
+	valkey := "127.0.0.1:" + lab.FreePort(t)
+	lab.Valkey(t, valkey, "--save", "")
 	public, admin := "127.0.0.1:"+lab.FreePort(t), "127.0.0.1:"+lab.FreePort(t)
 	images := filepath.Join(lab.Root(t), "testdata", "images")
 	service := lab.Start(t, []string{"TMPDIR=" + t.TempDir()}, imgopt, "serve", "--origin=file://"+images, "--listen="+public, "--adminListen="+admin,
-		"--cache.disk.path="+t.TempDir(), "--transform.workers=1", "--log.access=false")
+		"--cache.disk.path="+t.TempDir(), "--storage.type=valkey", "--storage.url=valkey://"+valkey, "--transform.workers=1", "--log.access=false")
 	lab.Ready(t, service, "http://"+admin+"/readyz")
 
 	dir, address := t.TempDir(), "127.0.0.1:"+lab.FreePort(t)

@@ -57,7 +57,6 @@ func write(t *testing.T, name, text string) string {
 }
 
 func startNginx(t *testing.T, p place) string {
-	program := lab.Need(t, "nginx")
 	address := "127.0.0.1:" + lab.FreePort(t)
 	server := "server 127.0.0.1:" + p.imgoptPort + " max_fails=2 fail_timeout=5s;"
 	text := lab.Replace(t, lab.Read(t, "ingress/nginx.conf"),
@@ -68,16 +67,7 @@ func startNginx(t *testing.T, p place) string {
 	if p.quick {
 		text = lab.Replace(t, text, "proxy_read_timeout 35s", "proxy_read_timeout 2s", "upstream_timeout 5s", "upstream_timeout 1s")
 	}
-	dir := t.TempDir()
-	main := "daemon off; worker_processes 2; pid " + dir + "/pid; error_log stderr warn;\nevents {}\nhttp {\naccess_log off;\n"
-	for _, part := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
-		main += part + "_temp_path " + dir + "/" + part + ";\n"
-	}
-	if os.Geteuid() == 0 {
-		main = "user root;\n" + main
-	}
-	process := lab.Start(t, nil, program, "-e", "stderr", "-c", write(t, "main.conf", main+text+"}\n"))
-	lab.Listening(t, process, address)
+	lab.Nginx(t, text, address)
 	return address
 }
 

@@ -15,6 +15,45 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 
+{{/* The pods of one role. Those that answer requests (all, web) are what the Service selects; workers are others. */}}
+{{- define "imgopt.component" -}}
+{{ ternary "worker" "optimizer" (eq . "worker") }}
+{{- end }}
+
+{{- define "imgopt.roleSelector" -}}
+{{ include "imgopt.selector" .root | replace "component: optimizer" (printf "component: %s" (include "imgopt.component" .role)) }}
+{{- end }}
+
+{{- define "imgopt.roleLabels" -}}
+{{ include "imgopt.labels" .root | replace "component: optimizer" (printf "component: %s" (include "imgopt.component" .role)) }}
+{{- end }}
+
+{{- define "imgopt.deploymentName" -}}
+{{- if eq .role "worker" }}{{ printf "%s-worker" (include "imgopt.name" .root | trunc 56 | trimSuffix "-") }}{{ else }}{{ include "imgopt.name" .root }}{{ end -}}
+{{- end }}
+
+{{/* What the chart says in the environment, where it wins over imgopt.yaml: Valkey's address, which is a secret, and in
+what roles differ. All else must be the same for those that share work, so all have the same imgopt.yaml. */}}
+{{- define "imgopt.ownEnv" -}}
+{{- $env := list }}
+{{- with .root.Values.valkey }}
+{{- if .enabled }}
+{{- $secret := .secret | required "valkey.secret must name a Secret that holds the url of Valkey" }}
+{{- $env = append $env (dict "name" "IMGOPT_STORAGE_TYPE" "value" "valkey") }}
+{{- $env = append $env (dict "name" "IMGOPT_STORAGE_URL" "valueFrom" (dict "secretKeyRef" (dict "name" $secret "key" .secretKey))) }}
+{{- end }}
+{{- end }}
+{{- if ne .role "all" }}
+{{- $env = append $env (dict "name" "IMGOPT_ROLE" "value" .role) }}
+{{- end }}
+{{- if eq .role "worker" }}
+{{- $env = append $env (dict "name" "IMGOPT_CACHE_MEMORY" "value" "32MiB") }}
+{{- $env = append $env (dict "name" "IMGOPT_CACHE_DISK_PATH" "value" "") }}
+{{- $env = append $env (dict "name" "IMGOPT_CACHE_DISK_MAX" "value" "0") }}
+{{- end }}
+{{- toYaml $env }}
+{{- end }}
+
 {{- define "imgopt.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create }}{{ .Values.serviceAccount.name | default (include "imgopt.name" .) }}{{ else }}{{ .Values.serviceAccount.name | default "default" }}{{ end -}}
 {{- end }}
