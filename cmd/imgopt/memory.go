@@ -31,6 +31,10 @@ const (
 	heapPercent = 45
 	codecShare  = 2 // one half for decoding
 
+	// Of a process without codecs.
+	cacheShareWeb  = 3
+	heapPercentWeb = 85
+
 	mostBytes  = 512 << 20
 	leastBytes = 16 << 20
 	mostCodec  = 2 << 30
@@ -45,10 +49,14 @@ func planMemory(c *config.Config, cacheGiven bool, total int64, container bool) 
 		cache: int64(c.Cache.Memory), sources: int64(c.Fetch.MemoryLimit), responses: int64(c.Responses.MemoryLimit),
 		decode: int64(c.Transform.MemoryLimit), codec: int64(c.Transform.MaxMemory),
 	}
+	cacheOf, heap := int64(cacheShare), int64(heapPercent)
+	if c.Role == config.RoleWeb { // which has no codecs
+		cacheOf, heap = cacheShareWeb, heapPercentWeb
+	}
 	if container {
-		p.heap = total / 100 * heapPercent
+		p.heap = total / 100 * heap
 		if !cacheGiven {
-			p.cache = min(p.cache, total/cacheShare)
+			p.cache = min(p.cache, total/cacheOf)
 		}
 	}
 	for _, limit := range []*int64{&p.sources, &p.responses} {
@@ -58,6 +66,10 @@ func planMemory(c *config.Config, cacheGiven bool, total int64, container bool) 
 				*limit = min(max(total/bytesShare, leastBytes), mostBytes)
 			}
 		}
+	}
+	if c.Role == config.RoleWeb {
+		p.decode, p.codec = 0, 0
+		return p
 	}
 	if p.decode == 0 && total > 0 {
 		p.decode = max(total/codecShare, leastCodec)

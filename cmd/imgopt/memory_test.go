@@ -31,6 +31,18 @@ func TestMemoryPlanFits(t *testing.T) {
 	}
 }
 
+// A process without codecs sets nothing aside for them.
+func TestMemoryPlanOfWeb(t *testing.T) {
+	c := defaults(t, config.Flag{Name: "role", Value: "web"}, config.Flag{Name: "storage.type", Value: "valkey"}, config.Flag{Name: "storage.url", Value: "valkey://127.0.0.1"})
+	p := planMemory(c, false, 512<<20, true)
+	if p.decode != 0 || p.codec != 0 || p.cache < 160<<20 || p.heap < 400<<20 {
+		t.Errorf("%+v", p)
+	}
+	if live := p.cache + p.sources + p.responses; live > p.heap*9/10 {
+		t.Errorf("%d bytes live in a heap of %d", live, p.heap)
+	}
+}
+
 func TestMemoryPlanKeepsWhatIsGiven(t *testing.T) {
 	c := defaults(t, config.Flag{Name: "cache.memory", Value: "1GiB"}, config.Flag{Name: "fetch.memoryLimit", Value: "1MiB"},
 		config.Flag{Name: "responses.memoryLimit", Value: "2MiB"}, config.Flag{Name: "transform.memoryLimit", Value: "3MiB"},
