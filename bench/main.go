@@ -1,5 +1,6 @@
 // Command bench measures imgopt as a whole: hits through the real listener with wrk, cold images against a bare loop
-// of the same pipeline, codec processes against codecs in the service's own process. What is compared runs in alternation in one run; medians and ranges are printed, and written
+// of the same pipeline, codec processes against codecs in the service's own process, and what several processes do
+// together through Valkey. What is compared runs in alternation in one run; medians and ranges are printed, and written
 // to bench/results as JSON and Markdown. It starts everything itself; traffic goes to loopback only.
 package main
 
@@ -32,7 +33,7 @@ func main() {
 	flag.IntVar(&s.hitSeconds, "hit-seconds", 8, "length of one wrk run")
 	flag.IntVar(&s.coldImages, "cold-images", 0, "images of one cold run (0: chosen by format and width)")
 	flag.IntVar(&s.isolationRounds, "isolation-rounds", 5, "alternating rounds of the isolation measurement, whose differences are small")
-	flag.StringVar(&s.only, "only", "", "cold, isolation or hits (default: all)")
+	flag.StringVar(&s.only, "only", "", "cold, isolation, hits or fleet (default: all)")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -48,7 +49,7 @@ func run(ctx context.Context, s settings) error {
 		name    string
 		rounds  int
 		measure func(context.Context, settings, *report) error
-	}{{"cold", s.rounds, cold}, {"isolation", s.isolationRounds, isolation}, {"hits", s.rounds, hits}} {
+	}{{"cold", s.rounds, cold}, {"isolation", s.isolationRounds, isolation}, {"hits", s.rounds, hits}, {"fleet", s.rounds, fleet}} {
 		if s.only != "" && s.only != part.name {
 			continue
 		}

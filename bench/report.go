@@ -28,6 +28,7 @@ type report struct {
 	Cold         []coldResult
 	Isolation    []isolationResult
 	Hits         []hitResult
+	Fleet        *fleetResult `json:",omitempty"`
 }
 
 // write stores the figures of one part as JSON and as a table.
@@ -86,6 +87,9 @@ func (r *report) table() string {
 				median(h.Samples, func(s hitSample) float64 { return s.CPU * 1e6 }),
 				median(h.Samples, func(s hitSample) float64 { return float64(s.Memory) / (1 << 20) }))
 		}
+	}
+	if r.Fleet != nil {
+		r.Fleet.table(&b)
 	}
 	return b.String()
 }

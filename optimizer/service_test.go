@@ -83,7 +83,7 @@ func (c *counting) Revalidated(outcome string) {
 type service struct {
 	*optimizer.Optimizer
 	store *cache.Tiered
-	seen *counting
+	seen  *counting
 	// skew is added to the clock, in nanoseconds.
 	skew atomic.Int64
 }

@@ -29,7 +29,7 @@ func (o *Optimizer) work(ctx context.Context, job jobs.Job) (made, error) {
 	key := cache.Key(job.Key)
 	defer o.revalidated(key)
 
-	mark := o.opts.Store.Mark()               // what is purged from here on may be in what is fetched
+	mark := o.opts.Store.Mark()                  // what is purged from here on may be in what is fetched
 	previous, _ := o.opts.Store.Latest(ctx, key) // every error is a miss
 	// Somebody else may have been faster: another process that shares the store, or a job that ended between the
 	// look-up and the queue. A later attempt of a failing revalidation finds what the first one retained, and goes on.
