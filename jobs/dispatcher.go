@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -36,6 +37,8 @@ type Dispatcher[R any] struct {
 	flights    map[Key]*flight[R]
 	line       *line
 	saturation saturation
+	running    map[*attempt[R]]struct{}
+	taken      atomic.Int64 // jobs leased here whose attempt is about to begin
 	closing    bool
 
 	base   context.Context // of all work; ends when the grace period does
@@ -89,6 +92,7 @@ func start[R any](o Options, q Queue, work Work[R], shared *sharing[R]) (*Dispat
 		opt: o, log: o.Log, queue: q, work: work, shared: shared,
 		budget:  newRetryBudget(o.RetryBudget, o.RetryReserve),
 		flights: make(map[Key]*flight[R]),
+		running: make(map[*attempt[R]]struct{}),
 		closed:  make(chan struct{}),
 	}
 	share := originSlots(o.OriginShare, o.Concurrency)

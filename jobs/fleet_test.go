@@ -556,3 +556,58 @@ func TestWorklessAlone(t *testing.T) {
 		t.Error("a queue that nobody works on")
 	}
 }
+
+// TestFleetShares: a process leaves to others what it cannot begin with soon, but not for jobs whose origin is slow.
+func TestFleetShares(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f, busy, slow := newFleet(t), newGate(), newGate()
+		var mu sync.Mutex
+		began := 0
+		work := func(ctx context.Context, j jobs.Job) (string, error) {
+			mu.Lock()
+			began++
+			mu.Unlock()
+			if j.Kind == jobs.Miss {
+				jobs.LeaveOrigin(ctx)
+				return busy.work(ctx, j)
+			}
+			return slow.work(ctx, j)
+		}
+		count := func() int {
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			return began
+		}
+		f.member(t, work, func(o *jobs.Options) { o.CPUs = 1; o.Background = 8 })
+		w := f.member(t, nil, web)
+		for n := range 6 {
+			if _, err := w.Submit(t.Context(), background(n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+		if n := count(); n != 6 {
+			t.Errorf("%d of 6 jobs with a slow origin have begun", n)
+		}
+		var answers []<-chan answer
+		for n := 10; n < 16; n++ {
+			answers = append(answers, w.do(t.Context(), job(n)))
+			synctest.Wait()
+		}
+		time.Sleep(time.Second)
+		if n := count(); n != 8 {
+			t.Errorf("%d jobs have begun, 6 of them slow ones: want 2 for the one CPU", n)
+		}
+		f.member(t, work, func(o *jobs.Options) { o.CPUs = 2 })
+		time.Sleep(time.Second)
+		if n := count(); n != 12 {
+			t.Errorf("%d jobs have begun, 6 of them slow ones: want 6 for three CPUs", n)
+		}
+		close(busy.open)
+		close(slow.open)
+		for i, ch := range answers {
+			good(t, 10+i, ch)
+		}
+	})
+}

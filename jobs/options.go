@@ -15,6 +15,9 @@ type Options struct {
 	// Background bounds the background jobs running at once, in addition to Concurrency, so that they never hold
 	// a slot that a waiting client needs.
 	Background int
+	// CPUs is how many jobs the work does at once in its CPU stage. Where other processes do jobs of the same queue, this
+	// one takes no more than it can begin with soon: see crowd.go. 0 sets no such limit.
+	CPUs int
 	// Workless says that this process only asks for work that others do. It needs a Remote queue.
 	Workless bool
 	// OriginShare is the share of Concurrency, and of Background, that the jobs of one origin may hold, above 0 and
@@ -76,6 +79,8 @@ func (o Options) Validate() error {
 	switch {
 	case o.Concurrency < 1:
 		return fmt.Errorf("jobs: Concurrency is %d, must be at least 1", o.Concurrency)
+	case o.CPUs < 0:
+		return fmt.Errorf("jobs: CPUs is %d, must be 0 or more", o.CPUs)
 	case o.Background < 1:
 		return fmt.Errorf("jobs: Background is %d, must be at least 1", o.Background)
 	case !(o.OriginShare > 0 && o.OriginShare <= 1):

@@ -24,6 +24,7 @@ func (d *Dispatcher[R]) pump(ctx context.Context, p Priority, slots chan struct{
 		case <-ctx.Done():
 			return
 		}
+		d.awaitRoom(ctx)
 		lease, err := d.queue.Lease(ctx, p, d.opt.lease())
 		switch {
 		case err == nil:
@@ -31,6 +32,7 @@ func (d *Dispatcher[R]) pump(ctx context.Context, p Priority, slots chan struct{
 				failing = false
 				d.log.Info("the job queue works again", "priority", p.String())
 			}
+			d.taken.Add(1)
 			d.runs.Go(func() {
 				defer func() { <-slots }()
 				d.run(lease)
@@ -78,6 +80,8 @@ func (d *Dispatcher[R]) run(lease Lease) {
 	d.count.inFlight[lease.Priority].Add(1)
 	defer d.count.inFlight[lease.Priority].Add(-1)
 
+	begun := sync.OnceFunc(func() { d.taken.Add(-1) })
+	defer begun()
 	now := time.Now()
 	late := !now.Before(lease.Deadline) // a job without a deadline is late too
 	var none R
@@ -103,6 +107,7 @@ func (d *Dispatcher[R]) run(lease Lease) {
 	a.ctx, a.cancel = context.WithValue(cancellable, attemptKey{}, a), cancel
 
 	a.lane = d.begin(a)
+	begun()
 	a.watch()
 	started := Event{Type: Started, Key: lease.Key, Kind: lease.Kind, Priority: lease.Priority, Attempt: lease.Attempt}
 	if lease.Attempt == 1 {
@@ -255,6 +260,7 @@ func (d *Dispatcher[R]) begin(a *attempt[R]) *lane {
 	if f == nil {
 		f = d.newFlight(l.Key)
 	}
+	d.running[a] = struct{}{}
 	f.running++
 	f.started, f.paused = true, false
 	d.place(f)
@@ -309,13 +315,13 @@ func LeaveOrigin(ctx context.Context) {
 }
 
 func (a *attempt[R]) leaveOrigin() {
-	if a.lane == nil {
-		return
-	}
 	a.d.mu.Lock()
 	defer a.d.mu.Unlock()
-	if !a.past {
-		a.past = true
+	if a.past {
+		return
+	}
+	a.past = true
+	if a.lane != nil {
 		a.d.line.leave(a.lane)
 	}
 }
@@ -323,11 +329,12 @@ func (a *attempt[R]) leaveOrigin() {
 // ended notes that an attempt's slot is about to be free. That comes before anybody is told of the result: who asks
 // again then finds it free.
 func (a *attempt[R]) ended(took time.Duration) {
+	a.d.mu.Lock()
+	defer a.d.mu.Unlock()
+	delete(a.d.running, a)
 	if a.lane == nil {
 		return
 	}
-	a.d.mu.Lock()
-	defer a.d.mu.Unlock()
 	a.d.line.end(a.lane, took, a.past)
 	a.d.saturation.ease(a.d.line)
 }

@@ -236,6 +236,7 @@ func queueLimits(c *config.Config) jobs.Limits {
 func jobOptions(c *config.Config, log *slog.Logger, m *metrics.Metrics) jobs.Options {
 	o := jobs.Defaults(workers(c))
 	o.Workless = c.Role == config.RoleWeb
+	o.CPUs = workers(c)
 	o.OriginShare = c.Fetch.HostShare
 	o.Timeout = c.Timeout
 	o.MaxAttempts = c.MaxAttempts
