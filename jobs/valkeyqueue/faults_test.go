@@ -37,7 +37,7 @@ func TestNoServerAtFirst(t *testing.T) {
 		_, err = q.Withdraw(t.Context(), key(1))
 		wantUnavailable(t, err)
 	}
-	if took := time.Since(began); took > time.Second {
+	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("200 calls took %v", took)
 	}
 	if st, err := q.Stats(t.Context()); err != nil || st.Interactive.Queued != 0 {
@@ -144,7 +144,7 @@ func TestPaused(t *testing.T) {
 	began := time.Now()
 	_, err := b.Enqueue(t.Context(), item(2, jobs.Interactive))
 	wantUnavailable(t, err)
-	if took := time.Since(began); took > 1500*time.Millisecond {
+	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("Enqueue took %v", took)
 	}
 	waitFor(t, a, false)
