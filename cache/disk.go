@@ -233,7 +233,9 @@ func (d *Disk) Put(ctx context.Context, k Key, e *Entry) error {
 func (d *Disk) publish(k Key, temp string, cost, mtime int64) error {
 	mu := d.lock(k)
 	defer mu.Unlock()
+	d.index.rename(k)
 	if err := retryEINTR(func() error { return unix.Rename(temp, d.path(k)) }); err != nil {
+		d.index.give(k)
 		// Nothing can be done about a name that cannot be removed either; a scan will try again.
 		_ = unix.Unlink(temp)
 		return ioError("rename", err)

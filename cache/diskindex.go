@@ -17,6 +17,8 @@ type diskIndex struct {
 	// bytes is what the files take that nodes, evictions under way and reservations stand for.
 	bytes int64
 	tick  int64
+	// renaming are the keys whose file is being replaced here: what it takes is counted by a reservation until commit.
+	renaming map[Key]struct{}
 }
 
 // diskNode is one file.
@@ -30,6 +32,7 @@ type diskNode struct {
 }
 
 func (x *diskIndex) init() {
+	x.renaming = map[Key]struct{}{}
 	for i := range x.nodes {
 		x.nodes[i] = map[Key]*diskNode{}
 	}
@@ -45,11 +48,26 @@ func (x *diskIndex) hit(k Key, size, mtime, now int64) bool {
 	}
 	n.used = x.later(now)
 	// A newer file than the node's is another process's. An older one was replaced after it had been opened.
-	if mtime > n.mtime {
+	if _, ours := x.renaming[k]; mtime > n.mtime && !ours {
 		x.bytes += size - n.size
 		n.size, n.mtime = size, mtime
 	}
 	return true
+}
+
+// rename says that the file of k is about to be replaced by one that a reservation was made for. commit or give follows;
+// the caller holds the key's lock until then.
+func (x *diskIndex) rename(k Key) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.renaming[k] = struct{}{}
+}
+
+// give says that it was not replaced.
+func (x *diskIndex) give(k Key) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.renaming, k)
 }
 
 // later returns now, or a little later, so that no two uses are at the same time.
@@ -58,10 +76,14 @@ func (x *diskIndex) later(now int64) int64 {
 	return x.tick
 }
 
-// commit adds the file of k that a reservation of the same size was made for.
+// commit adds the file of k that a reservation of the same size was made for. Whoever has opened another one by now has
+// opened one that this replaced, whenever that was written: of two files the one that was written later may have been
+// given its name first. So the node gets the present time for the file's, if that is later.
 func (x *diskIndex) commit(k Key, size, mtime, now int64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	delete(x.renaming, k)
+	mtime = max(mtime, now)
 	if n := x.nodes[k[0]][k]; n != nil {
 		x.bytes -= n.size // the file it stood for has been replaced
 		n.size, n.mtime, n.used = size, mtime, x.later(now)
