@@ -243,17 +243,13 @@ func (c ClassStats) plus(o ClassStats) ClassStats {
 
 // FailoverStats counts what a Failover did since it was made.
 type FailoverStats struct {
-	// Up says that the Remote can be used.
-	Up bool
-	// Peers is how many other processes work.
-	Peers int
 	// Relocated jobs were put into the local queue; Unshared ones ended while the Remote could not be told.
 	Relocated, Unshared uint64
 }
 
 // Failovers returns the counts.
 func (q *Failover) Failovers() FailoverStats {
-	return FailoverStats{Up: q.up(), Peers: q.remote.Peers(), Relocated: q.relocated.Load(), Unshared: q.unshared.Load()}
+	return FailoverStats{Relocated: q.relocated.Load(), Unshared: q.unshared.Load()}
 }
 
 // Close implements Queue.

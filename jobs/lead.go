@@ -28,7 +28,7 @@ func (d *Dispatcher[R]) lead(f *flight[R], job Job) ending[R] {
 	defer far.stop()
 	joined, err := d.admit(f, job, deadline)
 	if err != nil {
-		return d.detach(f, job, joined, d.refuse(job, Interactive, d.refusal(job, f, err)))
+		return d.detach(f, job.Key, ending[R]{err: d.refuse(job, Interactive, d.refusal(job, f, err)), joined: joined})
 	}
 
 	timer := time.NewTimer(d.opt.Timeout)
@@ -71,7 +71,7 @@ func (d *Dispatcher[R]) lead(f *flight[R], job Job) ending[R] {
 		if dropped, _ := d.queue.Withdraw(context.Background(), job.Key); dropped {
 			d.emitFinished(job, Interactive, deadline.Add(-d.opt.Timeout), why)
 		}
-		return d.detach(f, job, joined, why)
+		return d.detach(f, job.Key, ending[R]{err: why, joined: joined})
 	}
 }
 
@@ -129,11 +129,7 @@ func (d *Dispatcher[R]) abandon(f *flight[R], job Job, joined bool, deadline tim
 	}
 	d.mu.Unlock()
 	if back { // somebody came while the job was dropped
-		item := Item{Job: Job{Key: job.Key, Kind: job.Kind, Spec: job.Spec}, EnqueuedAt: time.Now(), Deadline: deadline}
-		if _, err := d.queue.Enqueue(d.base, item); err != nil {
-			return d.detach(f, job, joined, d.refuse(job, Interactive, d.refusal(job, f, err))), true
-		}
-		return end, false
+		return d.again(f, job, joined, d.queue.Enqueue, Item{Deadline: deadline})
 	}
 	why := failure.From(context.Canceled)
 	if dropped {
@@ -142,16 +138,25 @@ func (d *Dispatcher[R]) abandon(f *flight[R], job Job, joined bool, deadline tim
 	return ending[R]{err: why, joined: joined}, true
 }
 
-// detach ends the waiting of all calls with why, unless the job has just ended. A run that is still going on goes on
+// again enqueues a job once more; item has what is special about that. If it cannot be enqueued, that is its end.
+func (d *Dispatcher[R]) again(f *flight[R], job Job, joined bool, enqueue func(context.Context, Item) (bool, error), item Item) (end ending[R], ended bool) {
+	item.Job, item.EnqueuedAt = Job{Key: job.Key, Kind: job.Kind, Spec: job.Spec}, time.Now()
+	if _, err := enqueue(d.base, item); err != nil {
+		return d.detach(f, job.Key, ending[R]{err: d.refuse(job, Interactive, d.refusal(job, f, err)), joined: joined}), true
+	}
+	return end, false
+}
+
+// detach ends the waiting of all calls, unless the job has just ended by itself. A run that is still going on goes on
 // without lead.
-func (d *Dispatcher[R]) detach(f *flight[R], job Job, joined bool, why error) ending[R] {
+func (d *Dispatcher[R]) detach(f *flight[R], key Key, end ending[R]) ending[R] {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.flights[job.Key] != f {
-		return ending[R]{f.result, f.err, joined}
+	if d.flights[key] != f {
+		return ending[R]{f.result, f.err, end.joined}
 	}
-	d.unfly(f, job.Key)
-	return ending[R]{err: why, joined: joined}
+	d.unfly(f, key)
+	return end
 }
 
 // unfly ends the lead of a flight, and the flight if nothing runs; mu is held.

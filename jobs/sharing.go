@@ -3,10 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
-	"net/http"
 	"time"
-
-	"imgopt/failure"
 )
 
 // Results passes the results of jobs between processes, beside the queue.
@@ -85,9 +82,9 @@ func (d *Dispatcher[R]) hear(f *flight[R], job Job, e Ending, h *hearing, joined
 	case e.Lost && d.isRunning(f):
 		return end, false // the run brings the end
 	case e.Lost:
-		return d.again(f, job, h, joined, deadline, false)
+		return d.again(f, job, joined, d.queue.Enqueue, Item{Deadline: deadline})
 	case e.Failure != nil:
-		return d.detach(f, job, joined, e.Failure), true
+		return d.detach(f, job.Key, ending[R]{err: e.Failure, joined: joined}), true
 	}
 	ctx, cancel := context.WithDeadline(d.base, deadline)
 	defer cancel()
@@ -95,10 +92,16 @@ func (d *Dispatcher[R]) hear(f *flight[R], job Job, e Ending, h *hearing, joined
 	defer stop()
 	result, err := d.shared.results.Load(ctx, job, e.Ref)
 	if err == nil {
-		return d.deliver(f, job, joined, result), true
+		return d.detach(f, job.Key, ending[R]{result: result, joined: joined}), true
 	}
 	d.log.Debug("a result could not be had from another process", "job", job.Key, "error", err)
-	return d.again(f, job, h, joined, deadline, true)
+	enqueue := d.queue.Enqueue
+	if h.again++; h.again > repeats {
+		enqueue = func(ctx context.Context, item Item) (bool, error) {
+			return d.shared.queue.enqueueHere(ctx, item, errNoResult)
+		}
+	}
+	return d.again(f, job, joined, enqueue, Item{Deadline: deadline, Anew: true})
 }
 
 // adapt takes note that the Remote went or came. When it went, what it had is unknown: the job is enqueued here.
@@ -108,43 +111,7 @@ func (d *Dispatcher[R]) adapt(f *flight[R], job Job, h *hearing, joined bool, de
 		return end, false
 	}
 	h.moved = true
-	return d.again(f, job, h, joined, deadline, false)
-}
-
-// again enqueues a job once more. What cannot be had from others after that is done here.
-func (d *Dispatcher[R]) again(f *flight[R], job Job, h *hearing, joined bool, deadline time.Time, anew bool) (end ending[R], ended bool) {
-	item := Item{Job: Job{Key: job.Key, Kind: job.Kind, Spec: job.Spec}, EnqueuedAt: time.Now(), Deadline: deadline, Anew: anew}
-	var err error
-	if anew {
-		h.again++
-	}
-	if h.again > repeats {
-		unavailable := failure.Wrap(http.StatusServiceUnavailable, reasonQueueAway, textUnavailable, errNoResult)
-		unavailable.RetryAfter = time.Second
-		_, err = d.shared.queue.enqueueHere(d.base, item, unavailable)
-	} else {
-		_, err = d.queue.Enqueue(d.base, item)
-	}
-	if err == nil {
-		return end, false
-	}
-	why := failure.From(err)
-	if !errors.As(err, new(*failure.Error)) {
-		why = d.refusal(job, f, err)
-	}
-	return d.detach(f, job, joined, d.refuse(job, Interactive, why)), true
-}
-
-// deliver ends the waiting of all calls with a result that was made elsewhere. A run that goes on here goes on without
-// lead.
-func (d *Dispatcher[R]) deliver(f *flight[R], job Job, joined bool, result R) ending[R] {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.flights[job.Key] != f {
-		return ending[R]{f.result, f.err, joined}
-	}
-	d.unfly(f, job.Key)
-	return ending[R]{result: result, joined: joined}
+	return d.again(f, job, joined, d.queue.Enqueue, Item{Deadline: deadline})
 }
 
 // settle tells the Remote, if it is there again, that nobody needs what it was given before the job was done here.

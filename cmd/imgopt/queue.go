@@ -17,23 +17,11 @@ import (
 )
 
 func queueCommand() *cobra.Command {
-	var a adminFlags
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "queue",
-		Short: "Show and change the job queue that replicas share",
-		Long:  "Show the job queue that replicas share (storage.type: valkey): what waits, who works, what failed for good.",
-		Args:  knownCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.ask(cmd, func(ctx context.Context, c *adminclient.Client) error {
-				return showQueue(ctx, cmd.OutOrStdout(), c, asJSON, writeQueue)
-			})
-		},
-	}
-	a.register(cmd)
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd := showCommand("queue", "Show and change the job queue that replicas share", writeQueue)
+	cmd.Long = "Show the job queue that replicas share (storage.type: valkey): what waits, who works, what failed for good."
+	cmd.Args = knownCommand
 	cmd.AddCommand(
-		deadCommand(),
+		showCommand("dead", "List jobs that failed for good, the last first, with the reason", writeDead),
 		lettersCommand("retry", "Do jobs again that failed for good", "enqueued again", (*adminclient.Client).Retry),
 		lettersCommand("drop", "Forget jobs that failed for good", "dropped", (*adminclient.Client).Drop),
 		cancelCommand(),
@@ -41,17 +29,17 @@ func queueCommand() *cobra.Command {
 	return cmd
 }
 
-// deadCommand lists dead letters.
-func deadCommand() *cobra.Command {
+// showCommand shows what write makes of the queue.
+func showCommand(use, short string, write func(io.Writer, handler.QueueReport)) *cobra.Command {
 	var a adminFlags
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "dead",
-		Short: "List jobs that failed for good, the last first, with the reason",
+		Use:   use,
+		Short: short,
 		Args:  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.ask(cmd, func(ctx context.Context, c *adminclient.Client) error {
-				return showQueue(ctx, cmd.OutOrStdout(), c, asJSON, writeDead)
+				return showQueue(ctx, cmd.OutOrStdout(), c, asJSON, write)
 			})
 		},
 	}
