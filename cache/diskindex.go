@@ -19,6 +19,8 @@ type diskIndex struct {
 	tick  int64
 	// renaming are the keys whose file is being replaced here: what it takes is counted by a reservation until commit.
 	renaming map[Key]struct{}
+	// leaving are the nodes that were taken out last for a key, to be evicted: their files are there, and counted.
+	leaving map[Key]*diskNode
 }
 
 // diskNode is one file.
@@ -29,10 +31,12 @@ type diskNode struct {
 	used  int64 // last use, Unix nanoseconds
 	place int64 // used when the node got its place in the heap
 	at    int   // position in the heap
+	// leaving says that it was taken out to be evicted and that its bytes are counted until that is over.
+	leaving bool
 }
 
 func (x *diskIndex) init() {
-	x.renaming = map[Key]struct{}{}
+	x.renaming, x.leaving = map[Key]struct{}{}, map[Key]*diskNode{}
 	for i := range x.nodes {
 		x.nodes[i] = map[Key]*diskNode{}
 	}
@@ -92,13 +96,29 @@ func (x *diskIndex) commit(k Key, size, mtime, now int64) {
 	x.push(&diskNode{key: k, size: size, mtime: mtime, used: x.later(now)})
 }
 
-// add adds a file that was found, unless it is known.
+// add adds a file that was found, unless it is known. One that is about to be evicted is counted already; now it stays.
 func (x *diskIndex) add(k Key, size, mtime, used int64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.nodes[k[0]][k] == nil {
-		x.push(&diskNode{key: k, size: size, mtime: mtime, used: used})
-		x.bytes += size
+	if x.nodes[k[0]][k] != nil {
+		return
+	}
+	if v := x.leaving[k]; v != nil {
+		x.leave(v)
+	}
+	x.push(&diskNode{key: k, size: size, mtime: mtime, used: used})
+	x.bytes += size
+}
+
+// leave ends what pop began: the bytes of a node that was taken out no longer count.
+func (x *diskIndex) leave(v *diskNode) {
+	if !v.leaving {
+		return
+	}
+	v.leaving = false
+	x.bytes -= v.size
+	if x.leaving[v.key] == v {
+		delete(x.leaving, v.key)
 	}
 }
 
@@ -108,14 +128,30 @@ func (x *diskIndex) push(n *diskNode) {
 	heap.Push(&x.order, n)
 }
 
-// restore puts a node back that was taken out to be evicted and whose bytes are still counted. The caller holds the
-// key's lock and knows that the key has no other node. size is what the file takes now.
+// restore puts a node back that was taken out to be evicted. The caller holds the key's lock and knows from departs that
+// it is the file's. size is what the file takes now.
 func (x *diskIndex) restore(n *diskNode, size int64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.bytes += size - n.size
+	x.leave(n)
+	x.bytes += size
 	n.size = size
 	x.push(n)
+}
+
+// departs reports whether the file of k is still the one that n, which was taken out, stands for. It is not if a file
+// was found or written since: that has a node, or had one that was taken out in its turn.
+func (x *diskIndex) departs(n *diskNode) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.leaving[n.key] == n && x.nodes[n.key[0]][n.key] == nil
+}
+
+// evicted says that n, which was taken out, needs no room any more.
+func (x *diskIndex) evicted(n *diskNode) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.leave(n)
 }
 
 // remove forgets k, whose file is gone.
@@ -129,8 +165,8 @@ func (x *diskIndex) remove(k Key) {
 	}
 }
 
-// pop takes the least recently used node out, or returns nil if there is none. Its bytes stay counted until they
-// are released, because the file is still there.
+// pop takes the least recently used node out, or returns nil if there is none. Its bytes stay counted until evicted,
+// restore or add, because the file is still there.
 func (x *diskIndex) pop() *diskNode {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -147,6 +183,8 @@ func (x *diskIndex) popLocked() *diskNode {
 		}
 		heap.Pop(&x.order)
 		delete(x.nodes[n.key[0]], n.key)
+		n.leaving = true
+		x.leaving[n.key] = n
 		return n
 	}
 	return nil
@@ -164,7 +202,7 @@ func (x *diskIndex) reserve(size, limit int64) (victim *diskNode, ok bool) {
 	return x.popLocked(), false
 }
 
-// release uncounts bytes of a reservation that came to nothing, or of an evicted file.
+// release uncounts bytes of a reservation that came to nothing.
 func (x *diskIndex) release(size int64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -70,8 +70,19 @@ func TestIndexAgainstModel(t *testing.T) {
 			if v == nil || v.key != model[0].key || v.size != model[0].size {
 				t.Fatalf("step %d: popped %+v, want %+v", step, v, model[0])
 			}
-			x.release(v.size)
+			if _, bytes := x.size(); !x.departs(v) || bytes < v.size {
+				t.Fatalf("step %d: a file that is there is not counted", step)
+			}
 			model = model[1:]
+			if rng.IntN(3) == 0 { // a Get finds it before it is removed
+				x.add(v.key, v.size, 0, now)
+				model = append(model, modelFile{v.key, v.size, now})
+			}
+			if stays := find(v.key) >= 0; x.departs(v) == stays {
+				t.Fatalf("step %d: departs while it stays: %v", step, stays)
+			}
+			x.evicted(v)
+			x.evicted(v)
 		}
 		var sum int64
 		for _, f := range model {

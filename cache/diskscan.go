@@ -217,8 +217,8 @@ func (d *Disk) reserve(size int64) bool {
 func (d *Disk) evict(v *diskNode) {
 	mu := d.lock(v.key)
 	defer mu.Unlock()
-	if d.index.has(v.key) { // replaced, or found by a Get
-		d.index.release(v.size)
+	if !d.index.departs(v) { // replaced, or found by a Get
+		d.index.evicted(v)
 		return
 	}
 	path := d.path(v.key)
@@ -237,5 +237,5 @@ func (d *Disk) evict(v *diskNode) {
 	default:
 		d.upkeepFailed(path, ioError("evict", err)) // no longer counted; a scan will find it again
 	}
-	d.index.release(v.size)
+	d.index.evicted(v)
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -19,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"imgopt/testkit"
 )
 
 // process is a server this test started: it leads a process group of its own, so that stopping it stops what it
@@ -157,7 +158,7 @@ func startNext(t testing.TB, variant, name string) (*process, string, error) {
 		return nil, "", err
 	}
 	app := filepath.Join(t.TempDir(), "app")
-	if err := copyTree(filepath.Join(app, filepath.Base(dist)), dist); err != nil {
+	if err := testkit.CopyTree(filepath.Join(app, filepath.Base(dist)), dist); err != nil {
 		return nil, "", fmt.Errorf("copy the build: %w", err)
 	}
 	for _, shared := range []string{"node_modules", "app", "public", ".assets", "package.json", "next.config.mjs", "variants.mjs"} {
@@ -182,27 +183,6 @@ func startNext(t testing.TB, variant, name string) (*process, string, error) {
 	}
 	t.Cleanup(p.stop)
 	return p, addr, nil
-}
-
-// copyTree copies a folder with the times of its files, of which Next.js makes ETags.
-func copyTree(to, from string) error {
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
-		return err
-	}
-	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(from, path)
-		if err != nil {
-			return err
-		}
-		return os.Chtimes(filepath.Join(to, rel), info.ModTime(), info.ModTime())
-	})
 }
 
 // imgopt is a running imgopt and where to reach it.

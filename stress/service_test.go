@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"imgopt/testkit"
 )
 
 // service is a running `imgopt serve`. It leads a process group of its own.
@@ -53,23 +55,6 @@ func startReaped(cmd *exec.Cmd) error {
 	return <-started
 }
 
-// program is the one under test: $IMGOPT_BIN, or what `make build` makes.
-func program(t testing.TB) string {
-	t.Helper()
-	path := os.Getenv("IMGOPT_BIN")
-	if path == "" {
-		path = "../bin/imgopt"
-	}
-	path, err := filepath.Abs(path)
-	if err == nil {
-		_, err = os.Stat(path)
-	}
-	if err != nil {
-		t.Fatalf("the program under test is missing; build it (make build): %v", err)
-	}
-	return path
-}
-
 // patience is how long a test waits for what should happen at once, on a machine that may be busy.
 const patience = 30 * time.Second
 
@@ -87,7 +72,7 @@ func startService(t testing.TB, flags ...string) *service {
 	}
 	defer log.Close()
 	flags = append([]string{"serve", "--listen=127.0.0.1:0", "--adminListen=127.0.0.1:0", "--log.format=json", "--log.access=false"}, flags...)
-	s.cmd = exec.Command(program(t), flags...)
+	s.cmd = exec.Command(testkit.Program(t, "../bin/imgopt"), flags...)
 	s.cmd.Env = []string{"TMPDIR=" + dir}
 	s.cmd.Stderr = log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -215,7 +200,7 @@ func optional(t testing.TB, flags ...string) []string {
 func hasFlag(t testing.TB, flag string) bool {
 	t.Helper()
 	known.Do(func() {
-		help, err := exec.Command(program(t), "serve", "--help").CombinedOutput()
+		help, err := exec.Command(testkit.Program(t, "../bin/imgopt"), "serve", "--help").CombinedOutput()
 		if err != nil {
 			t.Fatalf("imgopt serve --help: %v", err)
 		}

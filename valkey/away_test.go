@@ -29,7 +29,7 @@ func TestAbsentAtStart(t *testing.T) {
 		t.Errorf("1000 commands without a server took %v", took)
 	}
 	valkeytest.Eventually(t, 5*time.Second, func() error {
-		if log.lines() == 0 {
+		if log.Count("\n") == 0 {
 			return errors.New("nothing logged")
 		}
 		return nil
@@ -45,7 +45,7 @@ func TestAbsentAtStart(t *testing.T) {
 	s.Restart()
 	up(t, c)
 	mustSet(t, c, "a", "1")
-	if log.lines() != 2 {
+	if log.Count("\n") != 2 {
 		t.Errorf("log: %s", log)
 	}
 }
@@ -74,7 +74,7 @@ func TestKilledAndRestarted(t *testing.T) {
 		if took := time.Since(began); took > 3*time.Second {
 			t.Errorf("it took %v to notice that the server is back", took)
 		}
-		if got := log.lines(); got != 3+2*round {
+		if got := log.Count("\n"); got != 3+2*round {
 			t.Fatalf("round %d: log of %d lines:\n%s", round, got, log)
 		}
 	}
@@ -112,7 +112,7 @@ func TestPaused(t *testing.T) {
 	s.Continue()
 	up(t, c)
 	mustGet(t, c, "a", "1")
-	if log.lines() != 3 {
+	if log.Count("\n") != 3 {
 		t.Errorf("log: %s", log)
 	}
 }
@@ -192,7 +192,7 @@ func TestFull(t *testing.T) {
 		}
 	}
 	mustGet(t, c, "a", "1")
-	if c.Health().State != valkey.Up || log.lines() != 1 {
+	if c.Health().State != valkey.Up || log.Count("\n") != 1 {
 		t.Errorf("a full server is not down: %s", log)
 	}
 	script := valkey.NewScript("return redis.call('SET', KEYS[1], ARGV[1])", true)
@@ -217,7 +217,7 @@ func TestConnectionClosedByTheServer(t *testing.T) {
 			mustGetOrNil(t, c)
 		}
 	}
-	if log.lines() != 1 {
+	if log.Count("\n") != 1 {
 		t.Errorf("log: %s", log)
 	}
 }

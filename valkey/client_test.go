@@ -42,7 +42,7 @@ func TestCommands(t *testing.T) {
 	if got := s.Do("CLIENT", "LIST"); !strings.Contains(got, "name=imgopt ") {
 		t.Errorf("the connections have no name: %s", got)
 	}
-	if log.lines() != 1 || !strings.Contains(log.String(), "valkey is available") {
+	if log.Count("\n") != 1 || !strings.Contains(log.String(), "valkey is available") {
 		t.Errorf("log: %s", log)
 	}
 	if s := c.Stats(); s.Commands == 0 || s.Failures != 0 || s.InFlight != 0 || s.Connects == 0 {
@@ -64,8 +64,8 @@ func TestPasswords(t *testing.T) {
 			}
 			return nil
 		})
-		for _, l := range []*logged{log, badLog} {
-			if strings.Contains(l.String(), o.Password) || l.lines() != 1 {
+		for _, l := range []*valkeytest.Log{log, badLog} {
+			if strings.Contains(l.String(), o.Password) || l.Count("\n") != 1 {
 				t.Errorf("log: %s", l)
 			}
 		}
@@ -301,7 +301,7 @@ func TestLeastPrivilege(t *testing.T) {
 	if err := set(c, "other", "1"); !errors.As(err, &e) || e.Reason != "refused" {
 		t.Errorf("another's key: %v", err)
 	}
-	if c.Health().State != valkey.Up || log.lines() != 1 {
+	if c.Health().State != valkey.Up || log.Count("\n") != 1 {
 		t.Errorf("log: %s", log)
 	}
 }

@@ -1,14 +1,10 @@
 package valkey_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
-	"log/slog"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -26,36 +22,16 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, valkeytest.Leaks()...)
 }
 
-// logged collects log lines.
-type logged struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func (l *logged) lines() int { return strings.Count(l.String(), "\n") }
-
 // open opens a client that the test closes.
-func open(t testing.TB, url string, change ...func(*valkey.Options)) (*valkey.Client, *logged) {
+func open(t testing.TB, url string, change ...func(*valkey.Options)) (*valkey.Client, *valkeytest.Log) {
 	t.Helper()
 	address, err := valkey.ParseURL(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := &logged{}
+	log := &valkeytest.Log{}
 	// A time limit that a busy machine keeps; tests of time limits set their own.
-	o := valkey.Options{Address: address, Prefix: "imgopt:", Timeout: 5 * time.Second, Log: slog.New(slog.NewTextHandler(log, nil))}
+	o := valkey.Options{Address: address, Prefix: "imgopt:", Timeout: 5 * time.Second, Log: log.Logger()}
 	for _, f := range change {
 		f(&o)
 	}

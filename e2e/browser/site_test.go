@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"imgopt/testkit"
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
@@ -42,7 +43,7 @@ func startSite(t testing.TB, variant, basePath string) *site {
 	s := &site{variant: variant, basePath: basePath, next: freeAddr(t), remote: startRemote(t, filepath.Join(app, ".remote"))}
 	dir := t.TempDir()
 	s.dist = filepath.Join(dir, ".next-"+variant)
-	if err := copyTree(s.dist, from); err != nil {
+	if err := testkit.CopyTree(s.dist, from); err != nil {
 		t.Fatalf("copy the build: %v", err)
 	}
 	for _, shared := range []string{"node_modules", "app", "public", ".assets", "package.json", "next.config.mjs", "variants.mjs"} {
@@ -55,27 +56,6 @@ func startSite(t testing.TB, variant, basePath string) *site {
 	run(t, dir, env, node, "node_modules/next/dist/bin/next", "start", "-H", "127.0.0.1", "-p", port).
 		ready(t, "http://"+s.next+basePath+"/icon.png")
 	return s
-}
-
-// copyTree copies a folder with the times of its files, of which Next.js makes ETags.
-func copyTree(to, from string) error {
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
-		return err
-	}
-	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(from, path)
-		if err != nil {
-			return err
-		}
-		return os.Chtimes(filepath.Join(to, rel), info.ModTime(), info.ModTime())
-	})
 }
 
 // startRemote is the other host: files below /remote/, one of which has moved.

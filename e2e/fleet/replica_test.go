@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"imgopt/testkit"
 	"imgopt/valkey/valkeytest"
 )
 
@@ -37,23 +38,6 @@ type replica struct {
 	killed  bool // by the test, or cut short, so that how it ended tells nothing
 	logs    []string
 	started int
-}
-
-// program is the one under test: $IMGOPT_BIN, or what `make build` makes.
-func program(t testing.TB) string {
-	t.Helper()
-	path := os.Getenv("IMGOPT_BIN")
-	if path == "" {
-		path = "../../bin/imgopt"
-	}
-	path, err := filepath.Abs(path)
-	if err == nil {
-		_, err = os.Stat(path)
-	}
-	if err != nil {
-		t.Fatalf("the program under test is missing; build it (make build): %v", err)
-	}
-	return path
 }
 
 // flagValue returns the value of a flag.
@@ -108,7 +92,7 @@ func (r *replica) launch() {
 		r.t.Fatal(err)
 	}
 	defer out.Close()
-	cmd := exec.Command(program(r.t), append([]string{"serve"}, r.flags...)...)
+	cmd := exec.Command(testkit.Program(r.t, "../../bin/imgopt"), append([]string{"serve"}, r.flags...)...)
 	cmd.Env = []string{"TMPDIR=" + r.dir}
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}

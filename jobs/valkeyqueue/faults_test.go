@@ -26,8 +26,8 @@ func TestNoServerAtFirst(t *testing.T) {
 	t.Parallel()
 	s := valkeytest.Start(t, valkeytest.Options{})
 	s.Kill()
-	log := &logged{}
-	q := openDown(t, s.URL(), newPrefix(), func(o *valkeyqueue.Options) { o.Log = log.logger() })
+	log := &valkeytest.Log{}
+	q := openDown(t, s.URL(), newPrefix(), func(o *valkeyqueue.Options) { o.Log = log.Logger() })
 	got := make(chan jobs.Lease, 1)
 	go func() { l, _ := q.Lease(t.Context(), jobs.Interactive, time.Minute); got <- l }()
 	began := time.Now()
@@ -196,8 +196,8 @@ func TestLostAnswer(t *testing.T) {
 func TestOutOfMemory(t *testing.T) {
 	t.Parallel()
 	s := valkeytest.Start(t, valkeytest.Options{})
-	prefix, log := newPrefix(), &logged{}
-	a := open(t, s.URL(), prefix, func(o *valkeyqueue.Options) { o.Log = log.logger() })
+	prefix, log := newPrefix(), &valkeytest.Log{}
+	a := open(t, s.URL(), prefix, func(o *valkeyqueue.Options) { o.Log = log.Logger() })
 	b := open(t, s.URL(), prefix)
 	told, cancel := b.Await(key(1))
 	defer cancel()
@@ -230,7 +230,7 @@ func TestOutOfMemory(t *testing.T) {
 	complete(t, a, lease(t, a, jobs.Background, 2), done)
 	s.SetMaxMemory(0, "noeviction")
 	enqueue(t, a, item(20, jobs.Interactive), false)
-	if log.count("\n") != 2 || log.count("takes no jobs") != 1 || log.count("takes jobs again") != 1 {
+	if log.Count("\n") != 2 || log.Count("takes no jobs") != 1 || log.Count("takes jobs again") != 1 {
 		t.Errorf("log: %s", log)
 	}
 }

@@ -1,14 +1,11 @@
 package valkeyqueue_test
 
 import (
-	"bytes"
 	"context"
 	"flag"
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -37,28 +34,6 @@ var prefixes atomic.Int64
 
 // newPrefix keeps tests that share a server apart.
 func newPrefix() string { return fmt.Sprintf("test%d:", prefixes.Add(1)) }
-
-// logged collects log lines.
-type logged struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func (l *logged) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
-
-func (l *logged) count(part string) int { return strings.Count(l.String(), part) }
 
 // connect opens a client that is closed when the test ends.
 func connect(t testing.TB, url, prefix string) *valkey.Client {

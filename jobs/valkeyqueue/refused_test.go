@@ -15,8 +15,8 @@ import (
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	s := valkeytest.Start(t, valkeytest.Options{})
-	prefix, log := newPrefix(), &logged{}
-	q := open(t, s.URL(), prefix, func(o *valkeyqueue.Options) { o.Log = log.logger() })
+	prefix, log := newPrefix(), &valkeytest.Log{}
+	q := open(t, s.URL(), prefix, func(o *valkeyqueue.Options) { o.Log = log.Logger() })
 	s.Do("ACL", "SETUSER", "default", "-evalsha", "-eval")
 	waitFor(t, q, false)
 	for n := range 3 {
@@ -24,7 +24,7 @@ func TestRefused(t *testing.T) {
 		wantUnavailable(t, err)
 	}
 	valkeytest.Eventually(t, 5*time.Second, func() error {
-		if log.count("fails") == 0 {
+		if log.Count("fails") == 0 {
 			return errors.New("nothing is logged")
 		}
 		return nil
@@ -34,7 +34,7 @@ func TestRefused(t *testing.T) {
 	waitUp(t, q)
 	enqueue(t, q, item(1, jobs.Interactive), false)
 	valkeytest.Eventually(t, 5*time.Second, func() error {
-		if log.count("fails") != 1 || log.count("works again") != 1 || log.count("\n") != 2 {
+		if log.Count("fails") != 1 || log.Count("works again") != 1 || log.Count("\n") != 2 {
 			return errors.New(log.String())
 		}
 		return nil

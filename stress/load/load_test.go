@@ -152,8 +152,23 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// The time of arrival is the kernel's, not that of reading.
+// The time of arrival is the kernel's, not that of reading. The kernel begins to note times a while after the first
+// socket has asked for it, so the first answers may have none.
 func TestArrival(t *testing.T) {
+	for range 50 {
+		r := readLate(t)
+		if r.Answers() != 1 || r.ByStatus[200].Max < 100*time.Millisecond {
+			t.Fatalf("%+v", r)
+		}
+		if r.Served[200].Max < 90*time.Millisecond {
+			return
+		}
+	}
+	t.Error("answers are timed when they are read")
+}
+
+// readLate has one answer wait for 100 ms before it is read.
+func readLate(t *testing.T) ClassResult {
 	release := make(chan struct{})
 	addr := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, "x")
@@ -177,8 +192,5 @@ func TestArrival(t *testing.T) {
 	if err := d.ready(k.fd); err != nil {
 		t.Fatal(err)
 	}
-	r := d.classes[0].result()
-	if r.Answers() != 1 || r.ByStatus[200].Max < 100*time.Millisecond || r.Served[200].Max > 90*time.Millisecond {
-		t.Errorf("%+v", r)
-	}
+	return d.classes[0].result()
 }
