@@ -180,12 +180,16 @@ func TestEstimateIsCheap(t *testing.T) {
 	}
 	// A header of nothing but segments, as large as a source may be.
 	src := append([]byte("\xff\xd8"), bytes.Repeat([]byte("\xff\xe0\x00\x02"), 12_000_000)...)
-	started := time.Now()
-	if got := Estimate(src, JPEG, webp640); got.Known {
-		t.Errorf("%+v", got)
+	least := time.Hour // of several tries: the machine may have been busy
+	for range 10 {
+		started := time.Now()
+		if got := Estimate(src, JPEG, webp640); got.Known {
+			t.Errorf("%+v", got)
+		}
+		least = min(least, time.Since(started))
 	}
-	if took := time.Since(started); took > 50*time.Millisecond {
-		t.Errorf("it took %s", took)
+	if least > 50*time.Millisecond {
+		t.Errorf("it took %s", least)
 	}
 }
 

@@ -113,7 +113,7 @@ func TestClusterNodeLost(t *testing.T) {
 			if _, err := get(c, keys[1]); err == nil {
 				t.Fatalf("%s: the node answered", name)
 			}
-			if time.Since(began) > 200*time.Millisecond {
+			if time.Since(began) > 500*time.Millisecond {
 				slow++
 			}
 		}
