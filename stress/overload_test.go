@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -38,11 +39,11 @@ const lateShare = 0.05
 const recoveryGoal = 5 * time.Second
 
 // TestOverload measures hits alone, then beside ten times as many new images as can be made, and how the service gets
-// over it.
+// over it; in full several times, because the tails of two runs on a shared machine differ by half.
 func TestOverload(t *testing.T) {
-	idleFor, loadFor := 5*time.Second, 15*time.Second
+	rounds, idleFor, loadFor := 1, 5*time.Second, 15*time.Second
 	if full() {
-		idleFor, loadFor = 20*time.Second, time.Minute
+		rounds, idleFor, loadFor = 3, 20*time.Second, time.Minute
 	}
 	o := startOrigin(t, "127.0.0.1")
 	o.put("photo", served{body: testImage(t, "photo.jpg")})
@@ -51,26 +52,37 @@ func TestOverload(t *testing.T) {
 	before := s.resting(t)
 	capacity := measureCapacity(t, s)
 	rest(t, s)
+	m := measured{Capacity: capacity}
 	stop := s.watch(t)
-	idle := drive(t, load.Plan{Addr: s.addr, For: idleFor, Classes: hits})
-
-	cold := load.Class{Name: "new", Rate: overload * capacity, Before: "/_next/image?url=%2Fphoto%2Fnew-", After: ".jpg&w=" + strconv.Itoa(coldWidth) + "&q=75",
-		Header: []string{webpOnly}, Conns: coldConns, Timeout: coldLimit}
-	serviceBefore, codecsBefore := s.cpu()
-	busy := drive(t, load.Plan{Addr: s.addr, For: loadFor, Classes: append(hits, cold)})
-	serviceAfter, codecsAfter := s.cpu()
-	recovery := recovers(t, s)
-	seen := stop()
+	for r := range rounds {
+		m.Rounds = append(m.Rounds, measureRound(t, s, r, capacity, hits, idleFor, loadFor))
+		rest(t, s)
+	}
+	m.Peaks = stop()
 
 	s.mustRun(t)
 	s.descriptorsBack(t, before, o)
-	m := measured{Capacity: capacity, Idle: idle, Busy: busy, Recovery: recovery, Peaks: seen, ServiceCPU: serviceAfter - serviceBefore, CodecCPU: codecsAfter - codecsBefore}
 	m.check(t)
 	if t.Failed() {
 		t.Logf("answers by reason:\n%s", s.metrics(t).reasons())
 	}
-	small.check(t, seen, coldConns)
+	small.check(t, m.Peaks, coldConns)
 	m.report(t, loadFor)
+}
+
+// measureRound measures once.
+func measureRound(t *testing.T, s *service, n int, capacity float64, hits []load.Class, idleFor, loadFor time.Duration) (r round) {
+	t.Helper()
+	r.Idle = drive(t, load.Plan{Addr: s.addr, For: idleFor, Classes: hits})
+	cold := load.Class{Name: "new", Rate: overload * capacity, Before: fmt.Sprintf("/_next/image?url=%%2Fphoto%%2Fnew-%d-", n),
+		After:  ".jpg&w=" + strconv.Itoa(coldWidth) + "&q=75",
+		Header: []string{webpOnly}, Conns: coldConns, Timeout: coldLimit}
+	serviceBefore, codecsBefore := s.cpu()
+	r.Busy = drive(t, load.Plan{Addr: s.addr, For: loadFor, Classes: append(slices.Clone(hits), cold)})
+	serviceAfter, codecsAfter := s.cpu()
+	r.ServiceCPU, r.CodecCPU = serviceAfter-serviceBefore, codecsAfter-codecsBefore
+	r.Recovery = recovers(t, s, n)
+	return r
 }
 
 // warm makes the images of the hits and returns their streams.
@@ -138,12 +150,12 @@ func rest(t *testing.T, s *service) {
 }
 
 // recovers asks for new images until one is answered at once, and returns how long that took from now.
-func recovers(t *testing.T, s *service) time.Duration {
+func recovers(t *testing.T, s *service, round int) time.Duration {
 	t.Helper()
 	began := time.Now()
 	for i := 0; time.Since(began) < patience; i++ {
 		asked := time.Now()
-		a, err := get(s.image(fmt.Sprintf("/photo/recovery-%d.jpg", i), coldWidth), "Accept", acceptWebP)
+		a, err := get(s.image(fmt.Sprintf("/photo/recovery-%d-%d.jpg", round, i), coldWidth), "Accept", acceptWebP)
 		if err != nil {
 			t.Errorf("after the load: %v", err)
 		}
@@ -158,11 +170,37 @@ func recovers(t *testing.T, s *service) time.Duration {
 
 // measured is what came out.
 type measured struct {
-	Capacity             float64
+	Capacity float64
+	Rounds   []round
+	Peaks    peaks
+}
+
+// round is one measurement.
+type round struct {
 	Idle, Busy           *load.Result
 	Recovery             time.Duration
-	Peaks                peaks
 	ServiceCPU, CodecCPU time.Duration
+}
+
+// constant are the streams that are there in both halves of a round, and the status of their answers.
+var constant = []int{http.StatusOK, http.StatusNotModified}
+
+// p99 returns what the service took for a constant stream, idle and under load. What the driver adds, which is woken late
+// on busy CPUs as well, is not part of it.
+func (r *round) p99(stream int) (idle, busy time.Duration) {
+	status := constant[stream]
+	return r.Idle.Classes[stream].Served[status].P99, r.Busy.Classes[stream].Served[status].P99
+}
+
+// slowdown returns by how much load makes the p99 of a constant stream larger: the median of the rounds, and its range.
+func (m *measured) slowdown(stream int) (median, least, most float64) {
+	ratios := make([]float64, len(m.Rounds))
+	for i := range m.Rounds {
+		idle, busy := m.Rounds[i].p99(stream)
+		ratios[i] = float64(busy) / float64(idle)
+	}
+	slices.Sort(ratios)
+	return ratios[len(ratios)/2], ratios[0], ratios[len(ratios)-1]
 }
 
 // strict is STRESS_STRICT=1: the goals as they stand, for a machine that is ours alone.
@@ -176,30 +214,41 @@ func slackFactor() time.Duration {
 	return 5
 }
 
-// hitGoal is the largest p99 of hits under load.
-func hitGoal(idle time.Duration) time.Duration {
-	if strict() {
-		return 2 * idle
-	}
-	return slackFactor() * max(2*idle, 2*time.Millisecond)
-}
+// mostSlowdown is how much larger load may make the p99 of hits.
+const mostSlowdown = 2
 
 // check is what must hold.
 func (m *measured) check(t *testing.T) {
 	t.Helper()
-	for i, status := range []int{http.StatusOK, http.StatusNotModified} {
-		for _, r := range []load.ClassResult{m.Idle.Classes[i], m.Busy.Classes[i]} {
-			if r.ByStatus[status].N != r.Due || r.WrongLength != 0 {
-				t.Errorf("%s: %d of %d answered with %d: %+v", r.Name, r.ByStatus[status].N, r.Due, status, r)
-			}
-		}
-		// What the service takes: the driver is woken late on busy CPUs as well.
-		idle, busy := m.Idle.Classes[i].Served[status].P99, m.Busy.Classes[i].Served[status].P99
-		if most := hitGoal(idle); busy > most {
-			t.Errorf("%s: p99 %s under load, %s idle; at most %s", m.Busy.Classes[i].Name, ms(busy), ms(idle), ms(most))
+	for i := range m.Rounds {
+		m.Rounds[i].check(t, m.Capacity)
+	}
+	if !strict() {
+		return
+	}
+	for i, r := range m.Rounds[0].Idle.Classes {
+		if median, least, most := m.slowdown(i); median > mostSlowdown {
+			t.Errorf("%s: p99 under load is %.1f (%.1f to %.1f) times that without; at most %d", r.Name, median, least, most, mostSlowdown)
 		}
 	}
-	cold := m.Busy.Classes[2]
+}
+
+// check is what must hold in every round.
+func (r *round) check(t *testing.T, capacity float64) {
+	t.Helper()
+	for i, status := range constant {
+		for _, c := range []load.ClassResult{r.Idle.Classes[i], r.Busy.Classes[i]} {
+			if c.ByStatus[status].N != c.Due || c.WrongLength != 0 {
+				t.Errorf("%s: %d of %d answered with %d: %+v", c.Name, c.ByStatus[status].N, c.Due, status, c)
+			}
+		}
+		// Where the machine is not ours alone, tails are its neighbours' as much as the service's.
+		idle, busy := r.p99(i)
+		if most := 5 * max(mostSlowdown*idle, 2*time.Millisecond); busy > most {
+			t.Errorf("%s: p99 %s under load, %s idle; at most %s", r.Busy.Classes[i].Name, ms(busy), ms(idle), ms(most))
+		}
+	}
+	cold := r.Busy.Classes[2]
 	made, refused := cold.ByStatus[http.StatusOK], cold.ByStatus[http.StatusServiceUnavailable]
 	// The wait is an estimate, and a machine may slow down after it was made: a few may come too late.
 	late := cold.ByStatus[http.StatusGatewayTimeout]
@@ -217,11 +266,11 @@ func (m *measured) check(t *testing.T) {
 		t.Errorf("refused: p99 %s, at most %s", ms(took), ms(most))
 	}
 	// Whatever is refused costs something, but most of the capacity is left for what is accepted.
-	if rate := float64(made.N) / m.Busy.Wall.Seconds(); rate < m.Capacity/3 {
-		t.Errorf("%.1f images a second under load, %.1f alone", rate, m.Capacity)
+	if rate := float64(made.N) / r.Busy.Wall.Seconds(); rate < capacity/3 {
+		t.Errorf("%.1f images a second under load, %.1f alone", rate, capacity)
 	}
-	if m.Recovery > recoveryGoal {
-		t.Errorf("the first new image came %v after the load", m.Recovery)
+	if r.Recovery > recoveryGoal {
+		t.Errorf("the first new image came %v after the load", r.Recovery)
 	}
 }
 
@@ -235,35 +284,59 @@ func statuses(r load.ClassResult) string {
 
 func (m *measured) report(t *testing.T, during time.Duration) {
 	r := newReport("overload")
-	cold := m.Busy.Classes[2]
-	made := cold.ByStatus[http.StatusOK]
-	r.line("Capacity %.1f new images a second; offered %.0f a second for %v beside %d hits and %d answers 304 a second.",
-		m.Capacity, overload*m.Capacity, during, hitRate, freshRate)
+	r.line("Capacity %.1f new images a second; offered %.0f a second for %v beside %d hits and %d answers 304 a second; %d rounds.",
+		m.Capacity, overload*m.Capacity, during, hitRate, freshRate, len(m.Rounds))
 	r.line("Served is the time from when a request was written to when the last byte of its answer had arrived; due, that from when it was to be written to when " +
 		"its answer had been read: with the driver's own delays on CPUs that it shares.")
-	rows := [][]string{{"answers", "", "count", "served p50", "p99", "p99.9", "max", "due p50", "p99", "p99.9", "max"}}
-	row := func(name, when string, c load.ClassResult, status int) {
+	for i, c := range m.Rounds[0].Idle.Classes {
+		median, least, most := m.slowdown(i)
+		r.line("%s: served p99 under load %.1f times that without (%.1f to %.1f).", c.Name, median, least, most)
+	}
+	rows := [][]string{{"round", "answers", "", "count", "served p50", "p99", "p99.9", "max", "due p50", "p99", "p99.9", "max"}}
+	var resources [][]string
+	for n := range m.Rounds {
+		more := m.Rounds[n].rows()
+		for _, cells := range more {
+			rows = append(rows, append([]string{strconv.Itoa(n + 1)}, cells...))
+		}
+		resources = append(resources, append([]string{strconv.Itoa(n + 1)}, m.Rounds[n].resources()...))
+	}
+	r.table(rows)
+	r.line("CPU in percent of one core; recovery is when a new image was answered after the load had ended.")
+	r.table(append([][]string{{"round", "images/s under load", "service", "codecs", "driver", "recovery"}}, resources...))
+	r.table(small.rows(m.Peaks, coldConns))
+	r.Limits, r.Values = small, m
+	r.finish(t)
+}
+
+// rows are the lines of a round in the table of answers.
+func (r *round) rows() (rows [][]string) {
+	add := func(name, when string, c load.ClassResult, status int) {
 		cells := []string{name, when, strconv.Itoa(c.ByStatus[status].N)}
 		for _, times := range []load.Times{c.Served[status], c.ByStatus[status]} {
 			cells = append(cells, ms(times.P50), ms(times.P99), ms(times.P999), ms(times.Max))
 		}
 		rows = append(rows, cells)
 	}
-	for i, status := range []int{http.StatusOK, http.StatusNotModified} {
-		row(m.Idle.Classes[i].Name, "idle", m.Idle.Classes[i], status)
-		row(m.Busy.Classes[i].Name, "under load", m.Busy.Classes[i], status)
+	for i, status := range constant {
+		add(r.Idle.Classes[i].Name, "idle", r.Idle.Classes[i], status)
+		add(r.Busy.Classes[i].Name, "under load", r.Busy.Classes[i], status)
 	}
+	cold := r.Busy.Classes[2]
 	for _, status := range []int{http.StatusOK, http.StatusServiceUnavailable, http.StatusGatewayTimeout} {
 		if cold.ByStatus[status].N > 0 {
-			row("new image, "+strconv.Itoa(status), "under load", cold, status)
+			add("new image, "+strconv.Itoa(status), "under load", cold, status)
 		}
 	}
-	r.table(rows)
-	seconds := m.Busy.Wall.Seconds()
-	r.line("%.1f images a second were made under load. A new image was answered %v after the load had ended.", float64(made.N)/seconds, m.Recovery.Round(time.Millisecond))
-	r.line("CPU under load: service %.0f %%, codecs %.0f %%, driver %.0f %% of one core; the driver opened %d connections.",
-		100*m.ServiceCPU.Seconds()/seconds, 100*m.CodecCPU.Seconds()/seconds, 100*m.Busy.CPU.Seconds()/seconds, cold.Conns)
-	r.table(small.rows(m.Peaks, coldConns))
-	r.Limits, r.Values = small, m
-	r.finish(t)
+	return rows
+}
+
+// resources is the line of a round in the table of what it took.
+func (r *round) resources() []string {
+	seconds := r.Busy.Wall.Seconds()
+	percent := func(cpu time.Duration) string { return fmt.Sprintf("%.0f", 100*cpu.Seconds()/seconds) }
+	return []string{
+		fmt.Sprintf("%.1f", float64(r.Busy.Classes[2].ByStatus[http.StatusOK].N)/seconds),
+		percent(r.ServiceCPU), percent(r.CodecCPU), percent(r.Busy.CPU), r.Recovery.Round(time.Millisecond).String(),
+	}
 }
