@@ -38,6 +38,12 @@ func start(t testing.TB, work jobs.Work[string], change ...func(*jobs.Options)) 
 
 func startOn(t testing.TB, q jobs.Queue, work jobs.Work[string], change ...func(*jobs.Options)) *rig {
 	t.Helper()
+	return startWith(t, change, func(o jobs.Options) (*jobs.Dispatcher[string], error) { return jobs.New(o, q, work) })
+}
+
+// startWith has a dispatcher opened that is closed when the test ends.
+func startWith(t testing.TB, change []func(*jobs.Options), open func(jobs.Options) (*jobs.Dispatcher[string], error)) *rig {
+	t.Helper()
 	r := &rig{t: t}
 	o := jobs.Defaults(1)
 	o.Log = quiet
@@ -49,7 +55,7 @@ func startOn(t testing.TB, q jobs.Queue, work jobs.Work[string], change ...func(
 	for _, c := range change {
 		c(&o)
 	}
-	d, err := jobs.New(o, q, work)
+	d, err := open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
