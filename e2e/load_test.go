@@ -188,7 +188,7 @@ func TestGracefulStop(t *testing.T) {
 	<-asked
 	time.Sleep(100 * time.Millisecond) // the other four are waiting for the first
 	began := time.Now()
-	if err := srv.signal(syscall.SIGTERM); err != nil {
+	if err := srv.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	refused := false

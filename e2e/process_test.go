@@ -10,46 +10,21 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"imgopt/testkit"
+	"imgopt/testkit/child"
 )
 
-// process is a server this test started: it leads a process group of its own, so that stopping it stops what it
-// has started too, and nothing else.
+// process is a server this test started, with its log.
 type process struct {
+	*child.Process
 	name string
 	log  string
-	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended
-	err  error         // how it ended; read after done
-}
-
-// starter runs functions on one thread that lives as long as the test: the kernel kills the started servers when
-// the thread that started them ends (Pdeathsig), so none survives a test that is killed or times out.
-var starter = sync.OnceValue(func() chan<- func() {
-	work := make(chan func())
-	go func() {
-		runtime.LockOSThread()
-		for f := range work {
-			f()
-		}
-	}()
-	return work
-})
-
-// onStarter runs f on the starter's thread.
-func onStarter(f func() error) error {
-	result := make(chan error)
-	starter() <- func() { result <- f() }
-	return <-result
 }
 
 // startProcess runs argv in dir with nothing in its environment but env.
@@ -61,39 +36,22 @@ func startProcess(name, dir string, env []string, argv ...string) (*process, err
 	if err := os.MkdirAll(logs, 0o755); err != nil {
 		return nil, err
 	}
-	p := &process{name: name, log: filepath.Join(logs, name+".log"), done: make(chan struct{})}
+	p := &process{name: name, log: filepath.Join(logs, name+".log")}
 	out, err := os.Create(p.log)
 	if err != nil {
 		return nil, err
 	}
 	defer out.Close()
-	p.cmd = exec.Command(argv[0], argv[1:]...)
-	p.cmd.Dir, p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = dir, env, out, out
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if err := onStarter(p.cmd.Start); err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, env, out, out
+	if p.Process, err = child.Start(cmd); err != nil {
+		return nil, err
 	}
-	go func() {
-		p.err = p.cmd.Wait()
-		close(p.done)
-	}()
 	return p, nil
 }
 
-// signal sends a signal to the process itself.
-func (p *process) signal(sig syscall.Signal) error { return p.cmd.Process.Signal(sig) }
-
-// stop ends the process group: politely, then not.
-func (p *process) stop() {
-	group := -p.cmd.Process.Pid
-	syscall.Kill(group, syscall.SIGTERM)
-	select {
-	case <-p.done:
-	case <-time.After(15 * time.Second):
-	}
-	syscall.Kill(group, syscall.SIGKILL)
-	<-p.done
-}
+// stop ends it: politely, then not.
+func (p *process) stop() { _ = p.Stop(15 * time.Second) }
 
 // ready waits until the process answers the path with 200.
 func (p *process) ready(ctx context.Context, addr, path string) error {
@@ -105,8 +63,8 @@ func (p *process) ready(ctx context.Context, addr, path string) error {
 			return nil
 		}
 		select {
-		case <-p.done:
-			return fmt.Errorf("%s ended: %v\n%s", p.name, p.err, tail(p.log))
+		case <-p.Ended():
+			return fmt.Errorf("%s ended: %v\n%s", p.name, p.State(), tail(p.log))
 		case <-ctx.Done():
 			return fmt.Errorf("%s is not ready (%v, %v)\n%s", p.name, resp, err, tail(p.log))
 		case <-time.After(30 * time.Millisecond):
@@ -247,13 +205,13 @@ func startImgopt(t testing.TB, name, origin string, more ...string) (*imgopt, er
 // exitCode waits for the end of the process and returns its exit code.
 func (p *process) exitCode(within time.Duration) (int, error) {
 	select {
-	case <-p.done:
+	case <-p.Ended():
 	case <-time.After(within):
 		return 0, fmt.Errorf("%s still runs after %v", p.name, within)
 	}
 	var exit *exec.ExitError
-	if errors.As(p.err, &exit) {
+	if errors.As(p.Wait(), &exit) {
 		return exit.ExitCode(), nil
 	}
-	return 0, p.err
+	return 0, p.Wait()
 }

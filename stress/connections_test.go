@@ -93,12 +93,12 @@ func TestNoDescriptors(t *testing.T) {
 		t.Fatalf("before: %v %v", a, err)
 	}
 	var limit unix.Rlimit
-	if err := unix.Prlimit(s.pid(), unix.RLIMIT_NOFILE, nil, &limit); err != nil {
+	if err := unix.Prlimit(s.PID(), unix.RLIMIT_NOFILE, nil, &limit); err != nil {
 		t.Fatalf("reading the limit of descriptors: %v", err)
 	}
 	set := func(n uint64) {
 		t.Helper()
-		if err := unix.Prlimit(s.pid(), unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: n, Max: limit.Max}, nil); err != nil {
+		if err := unix.Prlimit(s.PID(), unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: n, Max: limit.Max}, nil); err != nil {
 			t.Fatalf("limiting descriptors to %d: %v", n, err)
 		}
 	}

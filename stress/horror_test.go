@@ -96,7 +96,7 @@ func (h *horror) run(t *testing.T) {
 	for range horrorClients {
 		clients.Go(func() {
 			for j := range jobs {
-				if !h.s.alive() {
+				if !h.s.Alive() {
 					continue // and the test fails for it
 				}
 				h.one(t, j)

@@ -280,10 +280,10 @@ func TestKilledService(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := s.cmd.Process.Kill(); err != nil {
+		if err := s.Signal(syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		<-s.ended
+		_ = s.Wait() // it was killed
 		for _, pid := range codecs {
 			if err := waitFor(5*time.Second, func() bool { return gone(pid) }); err != nil {
 				t.Errorf("codec process %d outlives the service: %v", pid, err)

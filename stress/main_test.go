@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"imgopt/stress/load"
+	"imgopt/testkit/child"
 )
 
 // driverEnv makes a process of this test binary the load driver.
@@ -52,10 +53,11 @@ func driveProcess(plan load.Plan) (*load.Result, error) {
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), driverEnv+"=1", "GOGC=off")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), &out, &complaint
-	if err := startReaped(cmd); err != nil {
-		return nil, fmt.Errorf("starting the driver: %w", err)
+	driver, err := child.Start(cmd)
+	if err != nil {
+		return nil, fmt.Errorf("the driver: %w", err)
 	}
-	if err := cmd.Wait(); err != nil {
+	if err := driver.Wait(); err != nil {
 		return nil, fmt.Errorf("the driver: %w: %s", err, complaint.Bytes())
 	}
 	r := &load.Result{}

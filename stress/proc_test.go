@@ -18,7 +18,7 @@ const mib = 1 << 20
 
 // children lists the codec processes of a service: the children of its threads that are no zombies.
 func (s *service) children() []int {
-	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", s.pid())) // the pattern is valid
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", s.PID())) // the pattern is valid
 	var pids []int
 	for _, list := range lists {
 		b, err := os.ReadFile(list)
@@ -100,7 +100,7 @@ func cpuOf(pid int) (own, children time.Duration) {
 
 // cpu is the processor time of the service, and that of all codec processes it ever had.
 func (s *service) cpu() (service, codecs time.Duration) {
-	service, codecs = cpuOf(s.pid())
+	service, codecs = cpuOf(s.PID())
 	for _, pid := range s.children() {
 		own, _ := cpuOf(pid)
 		codecs += own
@@ -156,7 +156,7 @@ func (s *service) watch(t testing.TB) func() peaks {
 }
 
 func (w *sampler) sample() {
-	own := usageOf(w.s.pid())
+	own := usageOf(w.s.PID())
 	var codecs int64
 	for _, pid := range w.s.children() {
 		u := usageOf(pid)

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,40 +18,14 @@ import (
 	"time"
 
 	"imgopt/testkit"
+	"imgopt/testkit/child"
 )
 
-// service is a running `imgopt serve`. It leads a process group of its own.
+// service is a running `imgopt serve`.
 type service struct {
+	*child.Process
 	addr, admin string // host:port of the listeners
-	cmd         *exec.Cmd
 	log         string // file
-	ended       chan struct{}
-}
-
-// starter runs functions on one thread that lives as long as the tests do: the kernel kills what was started when
-// the thread that did it ends, so no service is left behind by tests that are killed.
-var starter = sync.OnceValue(func() chan<- func() {
-	work := make(chan func())
-	go runOnThread(work)
-	return work
-})
-
-func runOnThread(work <-chan func()) {
-	runtime.LockOSThread()
-	for f := range work {
-		f()
-	}
-}
-
-// startReaped starts a command whose process does not outlive the tests.
-func startReaped(cmd *exec.Cmd) error {
-	if cmd.SysProcAttr == nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{}
-	}
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
-	started := make(chan error)
-	starter() <- func() { started <- cmd.Start() }
-	return <-started
 }
 
 // patience is how long a test waits for what should happen at once, on a machine that may be busy.
@@ -65,24 +38,19 @@ const anyHost = `--images.remotePatterns=[{hostname: "**"}]`
 func startService(t testing.TB, flags ...string) *service {
 	t.Helper()
 	dir := t.TempDir()
-	s := &service{log: filepath.Join(dir, "log"), ended: make(chan struct{})}
+	s := &service{log: filepath.Join(dir, "log")}
 	log, err := os.Create(s.log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
 	flags = append([]string{"serve", "--listen=127.0.0.1:0", "--adminListen=127.0.0.1:0", "--log.format=json", "--log.access=false"}, flags...)
-	s.cmd = exec.Command(testkit.Program(t, "../bin/imgopt"), flags...)
-	s.cmd.Env = []string{"TMPDIR=" + dir}
-	s.cmd.Stderr = log
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := startReaped(s.cmd); err != nil {
-		t.Fatalf("starting imgopt: %v", err)
+	cmd := exec.Command(testkit.Program(t, "../bin/imgopt"), flags...)
+	cmd.Env = []string{"TMPDIR=" + dir}
+	cmd.Stderr = log
+	if s.Process, err = child.Start(cmd); err != nil {
+		t.Fatal(err)
 	}
-	go func() {
-		_ = s.cmd.Wait() // the state tells
-		close(s.ended)
-	}()
 	t.Cleanup(func() { s.cleanup(t) })
 	eventually(t, "the service listens", func() bool {
 		s.mustRun(t)
@@ -97,13 +65,12 @@ func startService(t testing.TB, flags ...string) *service {
 
 // cleanup ends the service, which must have lived until now and must not have panicked.
 func (s *service) cleanup(t testing.TB) {
-	_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have been ended by the test
+	_ = s.Signal(syscall.SIGTERM) // it may have been ended by the test
 	select {
-	case <-s.ended:
+	case <-s.Ended():
 	case <-time.After(patience):
 		t.Error("imgopt does not end")
-		_ = s.cmd.Process.Kill()
-		<-s.ended
+		_ = s.Kill()
 	}
 	log, err := os.ReadFile(s.log)
 	if err != nil {
@@ -139,23 +106,11 @@ func (s *service) readAddresses(t testing.TB) bool {
 	return s.addr != "" && s.admin != ""
 }
 
-func (s *service) pid() int { return s.cmd.Process.Pid }
-
-// alive reports whether the process that was started still runs.
-func (s *service) alive() bool {
-	select {
-	case <-s.ended:
-		return false
-	default:
-		return true
-	}
-}
-
 // mustRun ends the test when the service has died.
 func (s *service) mustRun(t testing.TB) {
 	t.Helper()
-	if !s.alive() {
-		t.Fatalf("imgopt has ended: %v", s.cmd.ProcessState)
+	if !s.Alive() {
+		t.Fatalf("imgopt has ended: %v", s.State())
 	}
 }
 

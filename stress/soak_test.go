@@ -103,7 +103,7 @@ func (k *soak) traffic(t *testing.T, ctx context.Context, running *sync.WaitGrou
 					return
 				case <-tick.C:
 				}
-				if k.s.alive() {
+				if k.s.Alive() {
 					do(n, r)
 				}
 			}
@@ -142,7 +142,7 @@ func (k *soak) traffic(t *testing.T, ctx context.Context, running *sync.WaitGrou
 	})
 	for i := range 4 {
 		running.Go(func() {
-			for n := 0; ctx.Err() == nil && k.s.alive(); n++ {
+			for n := 0; ctx.Err() == nil && k.s.Alive(); n++ {
 				k.readSlowly(t, ctx, fmt.Sprintf("/large/%d-%d.heic", i, n%20))
 			}
 		})
@@ -223,10 +223,10 @@ func (k *soak) sample(t *testing.T, ctx context.Context) []held {
 			return samples
 		case <-tick.C:
 		}
-		if !k.s.alive() {
+		if !k.s.Alive() {
 			return samples
 		}
-		h := held{service: float64(usageOf(k.s.pid()).resident)}
+		h := held{service: float64(usageOf(k.s.PID()).resident)}
 		for _, pid := range k.s.children() {
 			h.codecs += float64(usageOf(pid).anonymous)
 		}

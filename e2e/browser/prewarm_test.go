@@ -8,8 +8,9 @@ import (
 	"fmt"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
+
+	"imgopt/testkit/child"
 )
 
 // TestPrewarm warms everything through nginx, as the README says, and then visits the pages with browsers that take
@@ -64,14 +65,11 @@ func prewarm(t *testing.T, args ...string) (w warming) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), imgoptBinary(t), append([]string{"prewarm", "--json"}, args...)...)
 	cmd.Env = []string{} // no IMGOPT_ variable
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	started := make(chan error)
-	starter() <- func() { started <- cmd.Start() }
-	err := <-started
+	p, err := child.Start(cmd)
 	if err == nil {
-		err = cmd.Wait()
+		err = p.Wait()
 	}
 	if bad := json.Unmarshal(stdout.Bytes(), &w); bad != nil {
 		t.Fatalf("imgopt prewarm: %v; its report: %v\n%s\n%s", err, bad, stdout.Bytes(), stderr.Bytes())

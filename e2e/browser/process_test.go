@@ -9,12 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
+
+	"imgopt/testkit/child"
 )
 
 // patience is how long something may take that happens at once on a machine with nothing else to do.
@@ -63,27 +63,10 @@ func imgoptBinary(t testing.TB) string {
 	return path
 }
 
-// starter runs functions on one thread that lives as long as the tests do: the kernel kills what was started when the
-// thread that did it ends (Pdeathsig), so nothing is left behind by tests that are killed.
-var starter = sync.OnceValue(func() chan<- func() {
-	work := make(chan func())
-	go serveStarter(work)
-	return work
-})
-
-func serveStarter(work <-chan func()) {
-	runtime.LockOSThread()
-	for f := range work {
-		f()
-	}
-}
-
-// process is a program that a test has started. It leads a process group of its own.
+// process is a program that a test has started, and what it prints.
 type process struct {
-	name  string
-	cmd   *exec.Cmd
-	ended chan struct{}
-	err   error // how it ended; read after ended
+	*child.Process
+	name string
 
 	mu  sync.Mutex
 	out bytes.Buffer
@@ -106,28 +89,17 @@ func (p *process) output() string {
 // run starts a program in dir, with nothing in its environment but PATH and env, until the end of the test.
 func run(t testing.TB, dir string, env []string, program string, args ...string) *process {
 	t.Helper()
-	p := &process{name: filepath.Base(program), cmd: exec.Command(program, args...), ended: make(chan struct{})}
-	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + os.TempDir()}, env...)
-	p.cmd.Dir = dir
-	p.cmd.Stdout, p.cmd.Stderr = p, p
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	started := make(chan error)
-	starter() <- func() { started <- p.cmd.Start() }
-	if err := <-started; err != nil {
-		t.Fatalf("start %s: %v", p.name, err)
+	p := &process{name: filepath.Base(program)}
+	cmd := exec.Command(program, args...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + os.TempDir()}, env...)
+	cmd.Dir = dir
+	cmd.Stdout, cmd.Stderr = p, p
+	var err error
+	if p.Process, err = child.Start(cmd); err != nil {
+		t.Fatal(err)
 	}
-	go func() {
-		p.err = p.cmd.Wait()
-		close(p.ended)
-	}()
 	t.Cleanup(func() {
-		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM)
-		select {
-		case <-p.ended:
-		case <-time.After(5 * time.Second):
-		}
-		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // what it has started, too
-		<-p.ended
+		_ = p.Stop(5 * time.Second)
 		if t.Failed() {
 			out := p.output()
 			t.Logf("%s printed:\n%s", p.name, out[max(0, len(out)-3000):])
@@ -150,10 +122,8 @@ func eventually(t testing.TB, what string, ok func() bool) {
 func (p *process) ready(t testing.TB, url string) {
 	t.Helper()
 	eventually(t, p.name+" answers "+url, func() bool {
-		select {
-		case <-p.ended:
-			t.Fatalf("%s has ended (%v):\n%s", p.name, p.err, p.output())
-		default:
+		if !p.Alive() {
+			t.Fatalf("%s has ended (%v):\n%s", p.name, p.State(), p.output())
 		}
 		resp, err := http.Get(url)
 		if err != nil {

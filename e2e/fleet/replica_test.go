@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +19,7 @@ import (
 	"time"
 
 	"imgopt/testkit"
+	"imgopt/testkit/child"
 	"imgopt/valkey/valkeytest"
 )
 
@@ -33,9 +33,8 @@ type replica struct {
 	client      *client
 
 	mu      sync.Mutex
-	cmd     *exec.Cmd
-	ended   chan struct{}
-	killed  bool // by the test, or cut short, so that how it ended tells nothing
+	process *child.Process // nil before the first start
+	killed  bool           // by the test, or cut short, so that how it ended tells nothing
 	logs    []string
 	started int
 }
@@ -79,8 +78,7 @@ func freeAddr(t testing.TB) string {
 // addresses are those that a test has, whether it listens on them now or not.
 var addresses sync.Map
 
-// launch starts the process and does not wait. The kernel kills it when the thread that started it ends, so none is
-// left behind by tests that are killed; a goroutine stays on that thread for as long as the process runs.
+// launch starts the process and does not wait.
 func (r *replica) launch() {
 	r.t.Helper()
 	r.mu.Lock()
@@ -95,23 +93,10 @@ func (r *replica) launch() {
 	cmd := exec.Command(testkit.Program(r.t, "../../bin/imgopt"), append([]string{"serve"}, r.flags...)...)
 	cmd.Env = []string{"TMPDIR=" + r.dir}
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	started, ended := make(chan error), make(chan struct{})
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer close(ended)
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // the state tells
-		}
-	}()
-	if err := <-started; err != nil {
-		<-ended
-		r.t.Fatalf("starting %s: %v", r.name, err)
+	if r.process, err = child.Start(cmd); err != nil {
+		r.t.Fatalf("%s: %v", r.name, err)
 	}
-	r.cmd, r.ended, r.killed = cmd, ended, false
+	r.killed = false
 	r.logs = append(r.logs, log)
 }
 
@@ -182,28 +167,21 @@ func (r *replica) whole() error {
 	return nil
 }
 
-func (r *replica) pid() int {
+// running returns the process that was started last.
+func (r *replica) running() *child.Process {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.cmd.Process.Pid
+	return r.process
 }
 
-func (r *replica) alive() bool {
-	r.mu.Lock()
-	ended := r.ended
-	r.mu.Unlock()
-	select {
-	case <-ended:
-		return false
-	default:
-		return true
-	}
-}
+func (r *replica) pid() int { return r.running().PID() }
+
+func (r *replica) alive() bool { return r.running().Alive() }
 
 func (r *replica) mustRun() {
 	r.t.Helper()
 	if !r.alive() {
-		r.t.Fatalf("%s has ended (%v):\n%s", r.name, r.cmd.ProcessState, tail(r.log()))
+		r.t.Fatalf("%s has ended (%v):\n%s", r.name, r.running().State(), tail(r.log()))
 	}
 }
 
@@ -211,25 +189,26 @@ func (r *replica) mustRun() {
 func (r *replica) kill() {
 	r.mu.Lock()
 	r.killed = true
-	cmd, ended := r.cmd, r.ended
+	p := r.process
 	r.mu.Unlock()
-	_ = cmd.Process.Kill() // it may have ended
-	<-ended
+	_ = p.Signal(syscall.SIGKILL) // it may have ended
+	_ = p.Wait()
 }
 
 // term ends the process politely, waits until it is gone, and returns how long that took.
 func (r *replica) term() time.Duration {
 	r.t.Helper()
 	began := time.Now()
-	_ = r.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	p := r.running()
+	_ = p.Signal(syscall.SIGTERM) // it may have ended
 	select {
-	case <-r.ended:
+	case <-p.Ended():
 	case <-time.After(patience):
 		r.t.Errorf("%s does not end:\n%s", r.name, tail(r.log()))
 		r.kill()
 	}
-	if !r.killed && r.cmd.ProcessState.ExitCode() != 0 {
-		r.t.Errorf("%s ended with %v:\n%s", r.name, r.cmd.ProcessState, tail(r.log()))
+	if !r.killed && p.State().ExitCode() != 0 {
+		r.t.Errorf("%s ended with %v:\n%s", r.name, p.State(), tail(r.log()))
 	}
 	return time.Since(began)
 }
@@ -258,7 +237,7 @@ func (r *replica) group(sig syscall.Signal) {
 
 // cleanup ends the process. What it wrote must not be the end of a crash.
 func (r *replica) cleanup() {
-	if r.cmd == nil {
+	if r.running() == nil {
 		return
 	}
 	r.client.http.CloseIdleConnections() // for one on which nothing was asked yet a stopping replica waits ten seconds

@@ -8,13 +8,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"imgopt/testkit/child"
 )
 
 // binaryEnv names another server program to test with, for example a redis-server of version 7.
@@ -48,14 +49,12 @@ type process struct {
 	port int
 	args []string // in place of a configuration file
 
-	mu   sync.Mutex
-	cmd  *exec.Cmd
-	done chan struct{} // closed when cmd has ended
-	out  *lockedBuffer
+	mu      sync.Mutex
+	running *child.Process // or has run
+	out     *lockedBuffer
 }
 
-// start runs the server. The kernel kills it when the thread that started it ends (Pdeathsig), which is why a
-// goroutine stays on that thread for as long as the server runs.
+// start runs the server.
 func (p *process) start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -63,57 +62,29 @@ func (p *process) start() error {
 	out := &lockedBuffer{}
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.dir, out, out
 	cmd.Env = []string{"TZ=UTC", "LC_ALL=C"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	started, done := make(chan error), make(chan struct{})
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer close(done)
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // how it ended is known: it was killed, or its output tells why it could not start
-		}
-	}()
-	if err := <-started; err != nil {
-		<-done
-		return fmt.Errorf("starting %s: %w", program(), err)
+	running, err := child.Start(cmd)
+	if err != nil {
+		return err
 	}
-	p.cmd, p.done, p.out = cmd, done, out
+	p.running, p.out = running, out
 	return nil
 }
 
-// signal sends a signal unless the process has ended.
-func (p *process) signal(sig syscall.Signal) {
+// current returns the process that was started last.
+func (p *process) current() *child.Process {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.cmd != nil {
-		_ = p.cmd.Process.Signal(sig) // that it has ended is as good
-	}
+	return p.running
 }
+
+// signal sends a signal unless the process has ended.
+func (p *process) signal(sig syscall.Signal) { _ = p.current().Signal(sig) }
 
 // kill ends the process, paused or not, and waits until it is gone.
-func (p *process) kill() {
-	p.signal(syscall.SIGKILL)
-	p.mu.Lock()
-	done := p.done
-	p.mu.Unlock()
-	if done != nil {
-		<-done
-	}
-}
+func (p *process) kill() { _ = p.current().Kill() }
 
 // ended tells whether the process is gone.
-func (p *process) ended() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	select {
-	case <-p.done:
-		return true
-	default:
-		return false
-	}
-}
+func (p *process) ended() bool { return !p.current().Alive() }
 
 func (p *process) output() string {
 	p.mu.Lock()

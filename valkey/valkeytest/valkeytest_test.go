@@ -106,7 +106,7 @@ func TestCluster(t *testing.T) {
 func TestEndsWithTheProcess(t *testing.T) {
 	if os.Getenv(childEnv) != "" {
 		s := Start(t, Options{})
-		fmt.Println("pid", s.cmd.Process.Pid)
+		fmt.Println("pid", s.current().PID())
 		select {}
 	}
 	Need(t)
