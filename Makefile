@@ -74,8 +74,12 @@ fuzz: deps ## every fuzz target for FUZZTIME (default 60s)
 	@scripts/fuzz $(FUZZTIME)
 
 .PHONY: bench
-bench: build ## benchmarks: hits through the real listener, cold images against a bare libvips loop
+bench: build ## imgopt beside Next.js and other optimizers, an hour on a quiet machine; results in bench/results
 	@bench/run
+
+.PHONY: bench-quick
+bench-quick: build ## the same with few images and short runs, in .build/bench/quick: it shows that all works, not how fast
+	@bench/run -quick -out .build/bench/quick
 
 .PHONY: images
 images: deps ## make testdata/images anew and say what changed
@@ -84,4 +88,5 @@ images: deps ## make testdata/images anew and say what changed
 .PHONY: clean
 clean: ## remove everything that was built or installed inside the repository
 	@rm -rf bin .build deps/libvips/node_modules e2e/next/node_modules e2e/next/.next-* e2e/next/.assets e2e/next/public e2e/next/next-env.d.ts e2e/results \
+		bench/peers/{node_modules,.next,next-env.d.ts} \
 		e2e/browser/app/{node_modules,.next-*,.assets,.remote,public,next-env.d.ts}

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,16 +16,19 @@ import (
 
 // fleetResult is what several processes do together through Valkey.
 type fleetResult struct {
-	// Throughput has one run with one worker and one with two in each round, for each number of clients.
+	// Throughput has one run with one worker and one with two in each round.
 	Throughput []scaling
 	// Latency has the time of a miss in one process alone, and through Valkey, one request after the other.
 	Latency []latencies
 }
 
-// scaling is images per second with one worker and with two, each pinned to a CPU of its own.
+// scaling is images per second with one worker and with two, each pinned to a CPU of its own, and what one and two
+// processes of the bare loop make in between: how much more two CPUs of this machine do than one.
 type scaling struct {
+	Format                   string
 	ClientsPerWorker, Images int
 	One, Two                 []sample
+	FloorOne, FloorTwo       []sample
 }
 
 // latencies are the times of one kind of miss, in milliseconds, one entry for each round.
@@ -44,6 +45,7 @@ type latency struct{ P50, P99 float64 }
 const (
 	fleetImages   = 60  // of one run with one worker; twice as many with two
 	fleetRequests = 600 // of one run of latencies
+	fleetWidth    = 828
 	noopBytes     = 50_000
 )
 
@@ -55,22 +57,23 @@ func fleet(ctx context.Context, s settings, r *report) error {
 	}
 	result := &fleetResult{}
 	r.Fleet = result
-	for _, clients := range []int{2, 6} {
-		n := scaling{ClientsPerWorker: clients, Images: fleetImages}
+	dir, err := tempDir()
+	if err != nil {
+		return err
+	}
+	defer removeDir(dir)
+	for _, n := range []scaling{
+		{Format: "webp", ClientsPerWorker: 2, Images: fleetImages},
+		{Format: "webp", ClientsPerWorker: 6, Images: fleetImages},
+		{Format: "avif", ClientsPerWorker: 6, Images: fleetImages / 4},
+	} {
 		if s.coldImages > 0 {
 			n.Images = s.coldImages
 		}
 		for range s.rounds {
-			one, err := runWorkers(ctx, s.imgopt, photo, 1, clients, n.Images)
-			if err != nil {
+			if err := n.round(ctx, s, photo, dir); err != nil {
 				return err
 			}
-			two, err := runWorkers(ctx, s.imgopt, photo, 2, clients, n.Images)
-			if err != nil {
-				return err
-			}
-			n.One, n.Two = append(n.One, one), append(n.Two, two)
-			fmt.Printf("fleet webp 828, %d clients for each worker: 1 worker %.2f/s, 2 workers %.2f/s, ratio %.2f\n", clients, one.Rate, two.Rate, two.Rate/one.Rate)
 		}
 		result.Throughput = append(result.Throughput, n)
 	}
@@ -78,11 +81,32 @@ func fleet(ctx context.Context, s settings, r *report) error {
 	return err
 }
 
+// round measures one and two of each.
+func (n *scaling) round(ctx context.Context, s settings, photo, dir string) error {
+	for workers := 1; workers <= 2; workers++ {
+		c := coldCase{format: n.Format, width: fleetWidth, images: n.Images * workers}
+		bare, err := runFloor(ctx, s, photo, dir, c, workers)
+		if err != nil {
+			return err
+		}
+		ours, err := runWorkers(ctx, s.imgopt, photo, workers, n.ClientsPerWorker, c)
+		if err != nil {
+			return err
+		}
+		if workers == 1 {
+			n.FloorOne, n.One = append(n.FloorOne, bare), append(n.One, ours)
+		} else {
+			n.FloorTwo, n.Two = append(n.FloorTwo, bare), append(n.Two, ours)
+		}
+		fmt.Printf("fleet %s %d, %d clients for each worker: %d workers %.2f/s, bare loop %.2f/s\n", n.Format, fleetWidth, n.ClientsPerWorker, workers, ours.Rate, bare.Rate)
+	}
+	return nil
+}
+
 // member is a process of the fleet.
 type member struct {
-	cmd  *exec.Cmd
-	base string // of the public listener
-	log  *os.File
+	process *process
+	base    string // of the public listener
 }
 
 // startMember runs imgopt on a CPU ("" for any) and waits until it is ready.
@@ -95,76 +119,22 @@ func startMember(ctx context.Context, binary, cpu string, args ...string) (*memb
 	if err != nil {
 		return nil, err
 	}
-	m := &member{base: fmt.Sprintf("http://127.0.0.1:%d", public)}
 	argv := append([]string{binary, "serve", "--listen", fmt.Sprintf("127.0.0.1:%d", public), "--adminListen", fmt.Sprintf("127.0.0.1:%d", admin),
-		"--log.access=false", "--demo=false", "--transform.workers=1", "--images.localPatterns", `[{"pathname":"/**"}]`}, args...)
+		"--log.access=false", "--demo=false", "--transform.workers=1", "--images.localPatterns", `[{"pathname":"/**"}]`, "--images.formats", "image/avif,image/webp"}, args...)
 	if cpu != "" {
 		argv = append([]string{"taskset", "-c", cpu}, argv...)
 	}
-	if err := m.run(ctx, argv); err != nil {
+	p, err := startProcess(ctx, launch{argv: argv})
+	if err != nil {
 		return nil, err
 	}
-	return m, m.await(func() error { return answers(fmt.Sprintf("http://127.0.0.1:%d/readyz", admin)) })
+	if err := p.await(ctx, func() error { return answers(fmt.Sprintf("http://127.0.0.1:%d/readyz", admin)) }); err != nil {
+		return nil, err
+	}
+	return &member{process: p, base: fmt.Sprintf("http://127.0.0.1:%d", public)}, nil
 }
 
-// run starts a program whose output goes to a file.
-func (m *member) run(ctx context.Context, argv []string) (err error) {
-	if m.log, err = os.CreateTemp("", "imgopt-bench-*.log"); err != nil {
-		return err
-	}
-	m.cmd = exec.CommandContext(ctx, argv[0], argv[1:]...)
-	m.cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
-	m.cmd.Stdout, m.cmd.Stderr = m.log, m.log
-	if err := m.cmd.Start(); err != nil {
-		return fmt.Errorf("starting %s: %w", argv[0], err)
-	}
-	return nil
-}
-
-// await waits until f returns nil.
-func (m *member) await(f func() error) error {
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		err := f()
-		if err == nil {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			text, _ := os.ReadFile(m.log.Name())
-			return errors.Join(fmt.Errorf("%s: %w: %s", filepath.Base(m.cmd.Path), err, text), m.close())
-		}
-	}
-}
-
-func dials(address string) error {
-	c, err := net.Dial("tcp", address)
-	if err != nil {
-		return err
-	}
-	return c.Close()
-}
-
-func answers(url string) error {
-	resp, err := http.Get(url)
-	if err != nil {
-		return err
-	}
-	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", url, resp.Status)
-	}
-	return nil
-}
-
-func (m *member) close() error {
-	_ = m.cmd.Process.Signal(os.Interrupt)
-	err := m.cmd.Wait()
-	_ = os.Remove(m.log.Name())
-	_ = m.log.Close()
-	if err != nil {
-		return fmt.Errorf("ending %s: %w", filepath.Base(m.cmd.Path), err)
-	}
-	return nil
-}
+func (m *member) close() error { return m.process.stop() }
 
 // startValkey runs a server that keeps nothing, and returns its url.
 func startValkey(ctx context.Context) (*member, string, error) {
@@ -172,12 +142,15 @@ func startValkey(ctx context.Context) (*member, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	m := &member{}
 	address := fmt.Sprintf("127.0.0.1:%d", port)
-	if err := m.run(ctx, []string{"valkey-server", "--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"}); err != nil {
+	p, err := startProcess(ctx, launch{argv: []string{"valkey-server", "--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"}})
+	if err != nil {
 		return nil, "", fmt.Errorf("%w (scripts/valkey installs it)", err)
 	}
-	return m, "valkey://" + address, m.await(func() error { return dials(address) })
+	if err := p.await(ctx, func() error { return dials(address) }); err != nil {
+		return nil, "", err
+	}
+	return &member{process: p}, "valkey://" + address, nil
 }
 
 // team is what serves one measurement, in the order in which it ends.
@@ -235,14 +208,14 @@ func startTeam(ctx context.Context, binary, origin string, workers int, pin bool
 	return t, web.base, nil
 }
 
-// runWorkers asks for images variants for each worker.
-func runWorkers(ctx context.Context, binary, photo string, workers, clientsPerWorker, images int) (result sample, err error) {
+// runWorkers asks for so many variants.
+func runWorkers(ctx context.Context, binary, photo string, workers, clientsPerWorker int, c coldCase) (result sample, err error) {
 	t, base, err := startTeam(ctx, binary, "file://"+filepath.Dir(photo), workers, true)
 	if err != nil {
 		return sample{}, err
 	}
 	defer func() { err = errors.Join(err, t.close()) }()
-	clients, total := clientsPerWorker*workers, int64(images*workers)
+	clients, total := clientsPerWorker*workers, int64(c.images)
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}}
 	defer client.CloseIdleConnections()
 	var next atomic.Int64
@@ -252,7 +225,7 @@ func runWorkers(ctx context.Context, binary, photo string, workers, clientsPerWo
 	for range clients {
 		wg.Go(func() {
 			for i := next.Add(1); i <= total; i = next.Add(1) {
-				if err := miss(ctx, client, base, filepath.Base(photo), i, 828); err != nil {
+				if err := miss(ctx, client, base, filepath.Base(photo), i, c.width, "image/"+c.format); err != nil {
 					failures <- err
 					return
 				}
@@ -266,11 +239,11 @@ func runWorkers(ctx context.Context, binary, photo string, workers, clientsPerWo
 }
 
 // miss asks for a variant that nobody has asked for: the query makes it another one of the same file.
-func miss(ctx context.Context, client *http.Client, base, name string, i int64, width int) error {
+func miss(ctx context.Context, client *http.Client, base, name string, i int64, width int, accept string) error {
 	path := fmt.Sprintf("/_next/image?url=%%2F%s%%3Fv%%3D%d&w=%d&q=75", name, i, width)
-	_, state, err := (&server{base: base}).get(ctx, client, path, "image/webp")
-	if err == nil && state != "MISS" {
-		err = fmt.Errorf("%s: %s, want a miss", path, state)
+	a, err := get(ctx, client, base+path, accept)
+	if err == nil && a.cache != "MISS" {
+		err = fmt.Errorf("%s: %s, want a miss", path, a.cache)
 	}
 	return err
 }
@@ -278,11 +251,11 @@ func miss(ctx context.Context, client *http.Client, base, name string, i int64, 
 // fleetLatency measures what a job through Valkey adds, with a source that is passed on unchanged, which is no work, and
 // with a tiny one that is encoded.
 func fleetLatency(ctx context.Context, s settings) ([]latencies, error) {
-	dir, err := os.MkdirTemp("", "imgopt-bench-*")
+	dir, err := tempDir()
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer removeDir(dir)
 	tiny, err := os.ReadFile("testdata/images/64x64.png")
 	if err != nil {
 		return nil, err
@@ -293,10 +266,14 @@ func fleetLatency(ctx context.Context, s settings) ([]latencies, error) {
 		return nil, err
 	}
 	var all []latencies
+	requests := fleetRequests
+	if s.quick {
+		requests = fleetRequests / 6
+	}
 	for _, c := range []struct{ what, file string }{{"50 kB passed on unchanged", "noop.svg"}, {"64 × 64 pixels encoded", "tiny.png"}} {
-		l := latencies{What: c.what, Requests: fleetRequests}
+		l := latencies{What: c.what, Requests: requests}
 		for range s.rounds {
-			times, err := runLatency(ctx, s.imgopt, "file://"+dir, c.file)
+			times, err := runLatency(ctx, s.imgopt, "file://"+dir, c.file, requests)
 			if err != nil {
 				return nil, err
 			}
@@ -311,7 +288,7 @@ func fleetLatency(ctx context.Context, s settings) ([]latencies, error) {
 
 // runLatency asks for one miss after the other, of one process alone, of one with Valkey, and of a web process in turn,
 // so that what else the machine does is in the times of all three alike.
-func runLatency(ctx context.Context, binary, origin, file string) (result [3]latency, err error) {
+func runLatency(ctx context.Context, binary, origin, file string, requests int) (result [3]latency, err error) {
 	const svg = "--images.dangerouslyAllowSVG=true"
 	var all team
 	defer func() { err = errors.Join(err, all.close()) }()
@@ -332,10 +309,10 @@ func runLatency(ctx context.Context, binary, origin, file string) (result [3]lat
 	defer client.CloseIdleConnections()
 	const warmUp = 50
 	var times [len(result)][]float64
-	for i := range int64(warmUp + fleetRequests) {
+	for i := range int64(warmUp + requests) {
 		for n, base := range bases {
 			began := time.Now()
-			if err := miss(ctx, client, base, file, i, 64); err != nil {
+			if err := miss(ctx, client, base, file, i, 64, "image/webp"); err != nil {
 				return result, err
 			}
 			if i >= warmUp {
@@ -351,12 +328,14 @@ func runLatency(ctx context.Context, binary, origin, file string) (result [3]lat
 }
 
 // table shows the figures.
-func (f *fleetResult) table(b *strings.Builder) {
-	b.WriteString("\nOne web process and one or two workers, each pinned to a CPU, that share a Valkey server on the same machine; cold webp 828 from one 6-megapixel JPEG:\n\n" +
-		"| clients for each worker | 1 worker, images/s | 2 workers, images/s | ratio |\n|---|---|---|---|\n")
+func (f *fleetResult) table(b *strings.Builder, _ int) {
+	b.WriteString("\nOne web process and one or two workers, each pinned to a CPU, that share a Valkey server; clients, web process and server are on the same two CPUs. " +
+		"Beside it the bare loop of libvips, as one process and as two: what two CPUs of this machine do more than one. Cold images 828 pixels wide from one 6-megapixel JPEG:\n\n" +
+		"| format | clients for each worker | 1 worker, images/s | 2 workers, images/s | ratio | bare loop, ratio |\n|---|---|---|---|---|---|\n")
+	rate := func(s sample) float64 { return s.Rate }
 	for _, n := range f.Throughput {
-		rate := func(s sample) float64 { return s.Rate }
-		fmt.Fprintf(b, "| %d | %s | %s | %.2f |\n", n.ClientsPerWorker, spread(n.One, rate, "%.2f"), spread(n.Two, rate, "%.2f"), ratio(n.Two, n.One, rate))
+		fmt.Fprintf(b, "| %s | %d | %s | %s | %.2f | %.2f |\n", n.Format, n.ClientsPerWorker, spread(n.One, rate, "%.2f"), spread(n.Two, rate, "%.2f"),
+			ratio(n.Two, n.One, rate), ratio(n.FloorTwo, n.FloorOne, rate))
 	}
 	fmt.Fprintf(b, "\nThe time of a miss, %d for each in turn, one after the other, as an HTTP client sees it: in one process alone, through Valkey in one process, and from a web process to a worker. What Valkey adds is the median of the rounds' differences:\n\n", f.Latency[0].Requests)
 	b.WriteString("| job | alone, p50 ms | p99 | through Valkey, p50 | p99 | web and worker, p50 | p99 | added, p50 | p99 |\n|---|---|---|---|---|---|---|---|---|\n")

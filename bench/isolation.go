@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // isolationResult is one format and width with codecs in processes of their own and in the service's.
@@ -13,6 +14,8 @@ type isolationResult struct {
 	Process, None []sample
 }
 
+type isolationResults []isolationResult
+
 // isolation measures what codec processes cost: the same cold images through the whole service with
 // transform.isolation process and none, in alternating rounds. What counts is the processor time of the whole
 // process tree per image. w=828 webp, which the project's limit of 3 % is about, comes first.
@@ -21,9 +24,18 @@ func isolation(ctx context.Context, s settings, r *report) error {
 	if err != nil {
 		return err
 	}
+	up, err := serveFiles([]string{photo})
+	if err != nil {
+		return err
+	}
+	defer up.close()
 	cases := slices.Clone(coldCases)
 	slices.SortStableFunc(cases, func(a, b coldCase) int { return first(a) - first(b) })
+	var results isolationResults
 	for _, c := range cases {
+		if c.width == 640 || s.quick && c.width != 828 {
+			continue
+		}
 		if s.coldImages > 0 {
 			c.images = s.coldImages
 		}
@@ -33,11 +45,11 @@ func isolation(ctx context.Context, s settings, r *report) error {
 			var process, none sample
 			order := []func() error{
 				func() (err error) {
-					process, err = runCold(ctx, s.imgopt, photo, c, "--transform.isolation", "process")
+					process, err = runCold(ctx, up, photo, imgopt(s, nameImgopt, "--transform.isolation", "process"), c)
 					return err
 				},
 				func() (err error) {
-					none, err = runCold(ctx, s.imgopt, photo, c, "--transform.isolation", "none")
+					none, err = runCold(ctx, up, photo, imgopt(s, nameImgopt, "--transform.isolation", "none"), c)
 					return err
 				},
 			}
@@ -52,8 +64,9 @@ func isolation(ctx context.Context, s settings, r *report) error {
 			result.Process, result.None = append(result.Process, process), append(result.None, none)
 			fmt.Printf("isolation %s %d: process %.4f CPU s, none %.4f CPU s, ratio %.3f\n", c.format, c.width, process.CPU, none.CPU, process.CPU/none.CPU)
 		}
-		r.Isolation = append(r.Isolation, result)
+		results = append(results, result)
 	}
+	r.Isolation = &results
 	return nil
 }
 
@@ -62,4 +75,13 @@ func first(c coldCase) int {
 		return 0
 	}
 	return 1
+}
+
+func (rs *isolationResults) table(b *strings.Builder, rounds int) {
+	fmt.Fprintf(b, "\nThe same cold images with codecs in processes of their own and in the service's (`transform.isolation`), medians of %d alternating rounds:\n\n", rounds)
+	b.WriteString("| format, width | process, CPU s/image | none, CPU s/image | ratio of CPU | process, images/s | none, images/s |\n|---|---|---|---|---|---|\n")
+	for _, c := range *rs {
+		fmt.Fprintf(b, "| %s %d | %s | %s | %.3f | %.2f | %.2f |\n", c.Format, c.Width,
+			spread(c.Process, sampleCPU, "%.4f"), spread(c.None, sampleCPU, "%.4f"), ratio(c.Process, c.None, sampleCPU), median(c.Process, sampleRate), median(c.None, sampleRate))
+	}
 }

@@ -3,38 +3,97 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 )
 
-type coldResult struct {
-	Format        string
-	Width, Images int
-	Imgopt, Floor []sample
-}
-
-type hitResult struct {
-	Tier        string
-	Connections int
-	Samples     []hitSample
-}
-
+// report is what one part found.
 type report struct {
-	Started, Go  string
-	CPUs, Rounds int
-	BytesPerHit  int64
-	Cold         []coldResult
-	Isolation    []isolationResult
-	Hits         []hitResult
-	Fleet        *fleetResult `json:",omitempty"`
+	Started   string
+	Machine   machine
+	Settings  map[string]any
+	Rounds    int
+	Quick     bool              `json:",omitempty"`
+	Cold      *coldResults      `json:",omitempty"`
+	Mixed     *mixResult        `json:",omitempty"`
+	Hits      *hitResults       `json:",omitempty"`
+	Latency   *curveResults     `json:",omitempty"`
+	Burst     *burstResult      `json:",omitempty"`
+	Neighbour *neighbourResults `json:",omitempty"`
+	Memory    *memoryResult     `json:",omitempty"`
+	Startup   *startResult      `json:",omitempty"`
+	Isolation *isolationResults `json:",omitempty"`
+	Fleet     *fleetResult      `json:",omitempty"`
+	// Other is the result of a part that this type need not know.
+	Other tabled `json:",omitempty"`
+	// Claims are what was measured of the targets, Plots what bench/plot draws.
+	Claims []claim `json:",omitempty"`
+	Plots  []plot  `json:",omitempty"`
+}
+
+// tabled are results that can show themselves as Markdown. They may also make claims about targets and have plots.
+type tabled interface {
+	table(b *strings.Builder, rounds int)
+}
+
+type claiming interface{ claims() []claim }
+
+type plotting interface{ plots() []plot }
+
+// results are those that there are.
+func (r *report) results() []tabled {
+	var out []tabled
+	if r.Cold != nil {
+		out = append(out, r.Cold)
+	}
+	if r.Mixed != nil {
+		out = append(out, r.Mixed)
+	}
+	if r.Hits != nil {
+		out = append(out, r.Hits)
+	}
+	if r.Latency != nil {
+		out = append(out, r.Latency)
+	}
+	if r.Burst != nil {
+		out = append(out, r.Burst)
+	}
+	if r.Neighbour != nil {
+		out = append(out, r.Neighbour)
+	}
+	if r.Memory != nil {
+		out = append(out, r.Memory)
+	}
+	if r.Startup != nil {
+		out = append(out, r.Startup)
+	}
+	if r.Isolation != nil {
+		out = append(out, r.Isolation)
+	}
+	if r.Fleet != nil {
+		out = append(out, r.Fleet)
+	}
+	if r.Other != nil {
+		out = append(out, r.Other)
+	}
+	return out
 }
 
 // write stores the figures of one part as JSON and as a table.
 func (r *report) write(dir, part string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("making the results folder: %w", err)
+	}
+	for _, result := range r.results() {
+		if c, ok := result.(claiming); ok {
+			r.Claims = append(r.Claims, c.claims()...)
+		}
+		if p, ok := result.(plotting); ok {
+			r.Plots = append(r.Plots, p.plots()...)
+		}
 	}
 	b, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
@@ -53,43 +112,26 @@ func (r *report) write(dir, part string) error {
 
 func (r *report) table() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %d CPUs, %s; medians (range) of %d alternating rounds.\n", r.Started, r.CPUs, r.Go, r.Rounds)
-	if len(r.Cold) > 0 {
-		b.WriteString("\nCold images from one 6-megapixel JPEG, q=75, against the bare loop of the same pipeline (same bytes):\n\n" +
-			"| format, width | imgopt, images/s | bare loop, images/s | ratio | imgopt, CPU s/image | bare loop, CPU s/image | ratio | imgopt, peak memory |\n|---|---|---|---|---|---|---|---|\n")
-		for _, c := range r.Cold {
-			rate := func(s sample) float64 { return s.Rate }
-			cpu := func(s sample) float64 { return s.CPU }
-			memory := func(s sample) float64 { return float64(s.Memory) / (1 << 20) }
-			fmt.Fprintf(&b, "| %s %d | %s | %s | %.2f | %s | %s | %.2f | %.0f MiB |\n", c.Format, c.Width,
-				spread(c.Imgopt, rate, "%.2f"), spread(c.Floor, rate, "%.2f"), ratio(c.Imgopt, c.Floor, rate),
-				spread(c.Imgopt, cpu, "%.4f"), spread(c.Floor, cpu, "%.4f"), ratio(c.Imgopt, c.Floor, cpu), median(c.Imgopt, memory))
-		}
+	fmt.Fprintf(&b, "%s, %d CPUs (%s), %s; %s. Medians (range) of %d alternating rounds.\n", r.Started, r.Machine.CPUs, r.Machine.CPU, r.Machine.Go, r.Machine.shortVersions(), r.Rounds)
+	if r.Quick {
+		b.WriteString("\n**Made with -quick: these figures say whether the measurement works, nothing more.**\n")
 	}
-	if len(r.Isolation) > 0 {
-		fmt.Fprintf(&b, "\nThe same cold images with codecs in processes of their own and in the service's (`transform.isolation`), medians of %d alternating rounds:\n\n", len(r.Isolation[0].Process))
-		b.WriteString("| format, width | process, CPU s/image | none, CPU s/image | ratio of CPU | process, images/s | none, images/s |\n|---|---|---|---|---|---|\n")
-		for _, c := range r.Isolation {
-			rate := func(s sample) float64 { return s.Rate }
-			cpu := func(s sample) float64 { return s.CPU }
-			fmt.Fprintf(&b, "| %s %d | %s | %s | %.3f | %.2f | %.2f |\n", c.Format, c.Width,
-				spread(c.Process, cpu, "%.4f"), spread(c.None, cpu, "%.4f"), ratio(c.Process, c.None, cpu), median(c.Process, rate), median(c.None, rate))
-		}
+	var settings []string
+	for _, name := range slices.Sorted(maps.Keys(r.Settings)) {
+		settings = append(settings, fmt.Sprintf("%s %v", name, r.Settings[name]))
 	}
-	if len(r.Hits) > 0 {
-		fmt.Fprintf(&b, "\nHits, %d keys of %d KB in turn, through the listener (wrk, one thread, on the same CPUs):\n\n", hitKeys, r.BytesPerHit/1000)
-		b.WriteString("| tier | connections | answers/s | p50 ms | p99 ms | CPU µs/answer | peak memory |\n|---|---|---|---|---|---|---|\n")
-		for _, h := range r.Hits {
-			fmt.Fprintf(&b, "| %s | %d | %s | %.2f | %.2f | %.1f | %.0f MiB |\n", h.Tier, h.Connections,
-				spread(h.Samples, func(s hitSample) float64 { return s.Rate }, "%.0f"),
-				median(h.Samples, func(s hitSample) float64 { return s.P50 }),
-				median(h.Samples, func(s hitSample) float64 { return s.P99 }),
-				median(h.Samples, func(s hitSample) float64 { return s.CPU * 1e6 }),
-				median(h.Samples, func(s hitSample) float64 { return float64(s.Memory) / (1 << 20) }))
-		}
+	if len(settings) > 0 {
+		fmt.Fprintf(&b, "\nSettings: %s.\n", strings.Join(settings, ", "))
 	}
-	if r.Fleet != nil {
-		r.Fleet.table(&b)
+	for _, result := range r.results() {
+		result.table(&b, r.Rounds)
+	}
+	if len(r.Claims) > 0 {
+		b.WriteString("\n")
+		claimTable(&b, r.Claims)
+	}
+	for _, p := range r.Plots {
+		fmt.Fprintf(&b, "\n![%s](bench/results/%s.svg)\n", p.Title, p.Name)
 	}
 	return b.String()
 }
@@ -105,22 +147,41 @@ func values[T any](samples []T, f func(T) float64) []float64 {
 
 func median[T any](samples []T, f func(T) float64) float64 {
 	v := values(samples, f)
+	if len(v) == 0 {
+		return 0
+	}
 	if n := len(v); n%2 == 0 {
 		return (v[n/2-1] + v[n/2]) / 2
 	}
 	return v[len(v)/2]
 }
 
-// ratio is the median of the rounds' ratios: a drift of the machine's speed is in both halves of a round.
-func ratio[T any](a, b []T, f func(T) float64) float64 {
+// ratios has the ratio of each round: a drift of the machine's speed is in both halves of it.
+func ratios[T any](a, b []T, f func(T) float64) []float64 {
 	var out []float64
-	for i := range a {
-		out = append(out, f(a[i])/f(b[i]))
+	for i := range min(len(a), len(b)) {
+		if d := f(b[i]); d > 0 {
+			out = append(out, f(a[i])/d)
+		}
 	}
-	return median(out, func(x float64) float64 { return x })
+	return out
+}
+
+// ratio is the median of the rounds' ratios.
+func ratio[T any](a, b []T, f func(T) float64) float64 {
+	return median(ratios(a, b, f), func(x float64) float64 { return x })
 }
 
 func spread[T any](samples []T, f func(T) float64, format string) string {
 	v := values(samples, f)
+	if len(v) == 0 {
+		return "–"
+	}
 	return fmt.Sprintf(format+" ("+format+"–"+format+")", median(samples, f), v[0], v[len(v)-1])
 }
+
+func sampleRate(s sample) float64   { return s.Rate }
+func sampleCPU(s sample) float64    { return s.CPU }
+func sampleMemory(s sample) float64 { return mib(s.Memory) }
+
+func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }
