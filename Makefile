@@ -61,9 +61,10 @@ soak: build ## an endurance run of SOAK (default 20m): memory, goroutines and de
 	@export SOAK=$(SOAK); $(GO) test -tags e2e -count=1 -timeout 0 -v -run TestSoak ./stress/...
 
 .PHONY: recipes
-recipes: build ## every recipe in deploy/: configurations run for real, manifests decoded and validated (root; minutes the first time)
+recipes: build ## every recipe in deploy/, and the commands of the READMEs as a new user types them (root; minutes the first time)
 	@deploy/validate/install
 	@$(GO) -C deploy/validate test -count=1 -timeout 30m ./...
+	@scripts/recipes
 
 .PHONY: lint
 lint: deps ## gofmt, go vet, staticcheck, shell syntax, things that must not be in the repository

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"imgopt/tracing"
 )
 
 // Tier is a store with the name it has in metrics and logs.
@@ -112,7 +114,7 @@ func (t *Tiered) get(ctx context.Context, k Key, look bool) (*Entry, string, err
 		if i == 1 {
 			seen = guard.load()
 		}
-		e, err := t.tiers[i].Get(ctx, k)
+		e, err := t.look(ctx, i, k)
 		if err != nil {
 			if err != ErrMiss {
 				miss = err
@@ -206,7 +208,9 @@ func (t *Tiered) PutTiers(ctx context.Context, k Key, e *Entry) (kept []string, 
 		return nil, nil
 	}
 	t.slowToFast(k, func(tier Tier) {
+		ctx, span := tracing.Start(ctx, "store "+tier.Name)
 		err := tier.Put(ctx, k, e)
+		endStore(span, e, err)
 		switch {
 		case err == nil:
 			kept = append(kept, tier.Name)

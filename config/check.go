@@ -18,6 +18,11 @@ var checks = map[string]func(string) string{
 	"basePath":    checkBasePath,
 	"origin":      checkOrigin,
 
+	"deployment.origin": checkDeploymentOrigin,
+	"deployment.ids":    checkDeploymentID,
+	"deployment.cookie": checkCookie,
+
+	"tracing.endpoint": checkTracingEndpoint,
 	"fetch.allowCIDRs": checkCIDR,
 	"storage.url":      checkStorageURL,
 	"storage.prefix":   checkPrefix,
@@ -146,6 +151,9 @@ func combinations(c *Config, p *Provenance) (errs Errors) {
 		add("debug.serverTimingToken", "", "must be empty unless debug.serverTiming is request; "+said("debug.serverTiming", c.Debug.ServerTiming))
 	case token == redacted:
 		add("debug.serverTimingToken", "", `holds "`+redacted+`" in place of a secret that "imgopt config" left out; put the secret back`)
+	}
+	if path, problem := c.deployments(); path != "" {
+		add(path, "", problem)
 	}
 	if c.ShutdownDelay > c.ShutdownTimeout {
 		add("shutdownDelay", quote(c.ShutdownDelay.String()), "must not be longer than "+said("shutdownTimeout", c.ShutdownTimeout.String()))

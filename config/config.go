@@ -15,7 +15,8 @@ type Config struct {
 	// Where relative urls are fetched, tried in order: the frontend (`http://frontend:3000`) or a directory (`file:///app/public`). `imgopt serve` needs at least one.
 	Origin []string `key:"origin" items:"0..16"`
 	// A Next.js build: its `.next` (or other distDir), or the project directory that holds `.next`. `images`, `basePath` and the `experimental.imgOpt*` settings are taken from its manifests; keys given explicitly win. A new build there is noticed and put in force without a restart.
-	NextDir string `key:"nextDir"`
+	NextDir    string     `key:"nextDir"`
+	Deployment Deployment `key:"deployment"`
 	// Prefix of the endpoint, as `basePath` in next.config.js: empty, or starts with `/` and does not end with it.
 	BasePath string `key:"basePath"`
 	// Whether pages ask for `{basePath}/_next/image/?url=…`, as `trailingSlash` in next.config.js. The form that they do not ask for is redirected to the other one.
@@ -47,10 +48,22 @@ type Config struct {
 	Cache     Cache     `key:"cache"`
 	Storage   Storage   `key:"storage"`
 	Log       Log       `key:"log"`
+	Tracing   Tracing   `key:"tracing"`
 	Debug     Debug     `key:"debug"`
 
 	// Next is what is known about the build in NextDir. It is not a key.
 	Next NextBuild
+}
+
+// Deployment configures where relative urls are fetched for a version of the application other than the one that origin
+// serves, while several run side by side.
+type Deployment struct {
+	// Where relative urls are fetched for pages of a certain version, which send its `deploymentId` as `dpl=`: like `origin`, with `{dpl}` in the place of the id (`http://frontend-{dpl}:3000`, `file:///srv/releases/{dpl}`). A version is there if its host's name can be resolved, or its folder is there; unknown ids, and requests without one, go to `origin`. Empty: all go there, and ids mean nothing, as for Next.js.
+	Origin []string `key:"origin" items:"0..16"`
+	// The versions there are, instead of looking whether one is there. Needed where any name can be resolved (a wildcard in DNS).
+	IDs []string `key:"ids" items:"0..100"`
+	// Cookie with the id, for urls that have none. Images that such a cookie may decide about are sent with `Vary: Cookie`. Empty: cookies mean nothing.
+	Cookie string `key:"cookie" default:"__plt_dpl"`
 }
 
 // Images has the names, meanings, defaults and limits of `images` in next.config.js
@@ -231,6 +244,22 @@ type Log struct {
 	Access bool `key:"access" default:"true"`
 }
 
+// Tracing configures OpenTelemetry traces. Where a key is not given, the standard variable of its meaning counts.
+type Tracing struct {
+	// Collector that traces are sent to, as OTLP over HTTP (`http://otel-collector:4318`; without a path, `/v1/traces` is meant). Empty turns tracing off. If not given: `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` or `OTEL_EXPORTER_OTLP_ENDPOINT`, unless `OTEL_SDK_DISABLED` or `OTEL_TRACES_EXPORTER` say otherwise.
+	Endpoint string `key:"endpoint"`
+	// Headers for the collector, each `name=value`. Never logged or shown. If not given: `OTEL_EXPORTER_OTLP_TRACES_HEADERS` or `OTEL_EXPORTER_OTLP_HEADERS`.
+	Headers []string `key:"headers" items:"0..50"`
+	// Time limit of sending one batch of spans, all tries together. If not given: `OTEL_EXPORTER_OTLP_TRACES_TIMEOUT` or `OTEL_EXPORTER_OTLP_TIMEOUT`, in milliseconds.
+	Timeout time.Duration `key:"timeout" default:"10s" min:"1ms" max:"1m"`
+	// Share of the requests that are recorded, where nobody in front has decided. If not given: what `OTEL_TRACES_SAMPLER` and `OTEL_TRACES_SAMPLER_ARG` say.
+	SampleRatio float64 `key:"sampleRatio" default:"1" min:"0" max:"1"`
+	// Take over the trace, and the decision whether to record, from `traceparent` and `tracestate` of a request. Only where an ingress sets or removes them: otherwise strangers decide what is recorded. Without it a request begins its own trace, with a link.
+	TrustParent bool `key:"trustParent" default:"false"`
+	// Send `traceparent` with requests to `origin`, so that the frontend's spans are part of the trace. Hosts of absolute urls never get it.
+	PropagateToOrigin bool `key:"propagateToOrigin" default:"false"`
+}
+
 // Debug configures what helps to find out why something is slow.
 type Debug struct {
 	// Serve profiles of the process on the admin listener (`/debug/pprof/`).
@@ -286,6 +315,10 @@ type NextBuild struct {
 	Version string `json:"version"`
 	// AssetPrefix is the build's assetPrefix. It is not known from images-manifest.json.
 	AssetPrefix string `json:"assetPrefix"`
+	// DeploymentID is the build's deploymentId, or empty.
+	DeploymentID string `json:"deploymentId"`
+	// inOrigin says that the build is in a folder of origin.
+	inOrigin bool
 }
 
 // DiskCache returns the directory of the disk cache and how many bytes it may hold, where 0 stands for half of the

@@ -76,7 +76,10 @@ func (d *decoder) value(k *key, n *yaml.Node) any {
 	case integers:
 		return items(d, k, n, func(path string, n *yaml.Node) int { return d.number(k, path, n) })
 	case texts:
-		if k.path == "origin" && n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" {
+		if k.path == tracingHeaders {
+			return items(d, k, n, d.tracingHeader)
+		}
+		if strings.HasSuffix(k.path, "origin") && n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" {
 			n = &yaml.Node{Kind: yaml.SequenceNode, Line: n.Line, Content: []*yaml.Node{n}}
 		}
 		return items(d, k, n, func(path string, n *yaml.Node) string { return d.text(k, path, n) })

@@ -12,7 +12,7 @@ type Sources struct {
 	// File is the path of the YAML or JSON file. If it is empty, IMGOPT_CONFIG in Env is used; if that is empty too, there
 	// is no file.
 	File string
-	// Env is an environment as os.Environ returns it; what does not begin with IMGOPT_ is not looked at.
+	// Env is an environment as os.Environ returns it; what does not begin with IMGOPT_ or OTEL_ is not looked at.
 	Env []string
 	// Flags are the flags in the order they were given. Of a repeated flag the last counts; those of a list are put together.
 	Flags []Flag
@@ -45,6 +45,7 @@ type loader struct {
 func Load(s Sources) (*Config, *Provenance, error) {
 	l := &loader{}
 	l.layers[FromDefault] = defaults()
+	l.standard(s.Env)
 	file := s.File
 	if file == "" {
 		file = fileFromEnv(s.Env)
@@ -70,6 +71,7 @@ func Load(s Sources) (*Config, *Provenance, error) {
 		}
 	}
 	l.completePatterns(c)
+	c.Next.inOrigin = c.Next.DeploymentID != "" && c.buildInOrigin()
 	if len(l.errs) == 0 {
 		l.errs = combinations(c, p)
 	}

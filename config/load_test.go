@@ -16,6 +16,7 @@ func TestDefaults(t *testing.T) {
 	all, none := "**", ""
 	want := &Config{
 		Listen: ":3000", AdminListen: "127.0.0.1:9090", Origin: []string{}, Compress: true,
+		Deployment: Deployment{Origin: []string{}, IDs: []string{}, Cookie: "__plt_dpl"},
 		Images: Images{
 			DeviceSizes: []int{640, 750, 828, 1080, 1200, 1920, 2048, 3840}, ImageSizes: []int{32, 48, 64, 96, 128, 256, 384},
 			Qualities: []int{75}, Formats: []string{"image/webp"}, Domains: []string{}, RemotePatterns: []RemotePattern{},
@@ -40,8 +41,9 @@ func TestDefaults(t *testing.T) {
 			Type: "memory", Prefix: "imgopt:", ConnectTimeout: time.Second, Timeout: 250 * time.Millisecond,
 			ResultTTL: 10 * time.Second, ErrorTTL: 5 * time.Second,
 		},
-		Debug: Debug{ServerTiming: TimingNever},
-		Log:   Log{Level: "info", Format: "text", Access: true},
+		Tracing: Tracing{Headers: []string{}, Timeout: 10 * time.Second, SampleRatio: 1},
+		Debug:   Debug{ServerTiming: TimingNever},
+		Log:     Log{Level: "info", Format: "text", Access: true},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)

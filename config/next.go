@@ -118,6 +118,7 @@ func (r *nextReader) serverFiles(path string, data []byte) {
 		Config struct {
 			BasePath      any            `json:"basePath"`
 			AssetPrefix   string         `json:"assetPrefix"`
+			DeploymentID  string         `json:"deploymentId"`
 			TrailingSlash any            `json:"trailingSlash"`
 			SkipRedirect  any            `json:"skipTrailingSlashRedirect"`
 			Compress      any            `json:"compress"`
@@ -129,6 +130,8 @@ func (r *nextReader) serverFiles(path string, data []byte) {
 		return
 	}
 	r.build.AssetPrefix = m.Config.AssetPrefix
+	// With experimental.runtimeServerDeploymentId a build has none: the application gets it from its environment.
+	r.build.DeploymentID = m.Config.DeploymentID
 	r.set(path, "trailingSlash", m.Config.TrailingSlash)
 	r.set(path, "skipTrailingSlashRedirect", m.Config.SkipRedirect)
 	r.set(path, "compress", m.Config.Compress)
@@ -170,7 +173,8 @@ func (r *nextReader) imagesOnly(path string, data []byte) {
 
 	routesPath := filepath.Join(filepath.Dir(path), routesManifest)
 	var routes struct {
-		BasePath any `json:"basePath"`
+		BasePath     any    `json:"basePath"`
+		DeploymentID string `json:"deploymentId"`
 	}
 	data, err := readFile(routesPath, maxManifest)
 	if err != nil {
@@ -179,6 +183,7 @@ func (r *nextReader) imagesOnly(path string, data []byte) {
 	}
 	if r.manifest(routesPath, data, routesVersion, &routes) {
 		r.set(routesPath, "basePath", routes.BasePath)
+		r.build.DeploymentID = routes.DeploymentID
 	}
 }
 

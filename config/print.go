@@ -33,6 +33,9 @@ func nextFacts(n NextBuild) []string {
 	if n.Version != "" {
 		facts = append(facts, "Next.js "+n.Version)
 	}
+	if n.DeploymentID != "" {
+		facts = append(facts, "deploymentId "+n.DeploymentID)
+	}
 	if n.AssetPrefix != "" {
 		facts = append(facts, "assetPrefix "+redact(n.AssetPrefix))
 	}
@@ -109,8 +112,12 @@ func shown(c *Config, k *key) any {
 	list := make([]any, v.Len())
 	for i := range list {
 		list[i] = v.Index(i).Interface()
-		if s, ok := list[i].(string); ok && k.path == "origin" {
+		if s, ok := list[i].(string); ok && strings.HasSuffix(k.path, "origin") {
 			list[i] = redactURL(s)
+		}
+		if s, ok := list[i].(string); ok && k.path == tracingHeaders {
+			name, _, _ := strings.Cut(s, "=")
+			list[i] = name + "=" + redacted
 		}
 		if h, ok := list[i].(OriginHeaders); ok {
 			list[i] = h.redacted()

@@ -55,6 +55,14 @@ func TestPrintRoundTrip(t *testing.T) {
 		if err := json.Unmarshal([]byte(asJSON.String()), &parts); err != nil {
 			t.Fatal(err)
 		}
+		if name == "key tracing.headers" { // likewise, see below
+			for _, out := range []string{text.String(), asJSON.String()} {
+				if strings.Contains(out, "s3cret") || !strings.Contains(out, "authorization=redacted") {
+					t.Errorf("%s: %s", name, out)
+				}
+			}
+			continue
+		}
 		if name == "key fetch.headers" { // which has a secret, so that the output cannot be read back
 			for _, out := range []string{text.String(), asJSON.String()} {
 				if strings.Contains(out, "s3cret") || !strings.Contains(out, "Authorization") || !strings.Contains(out, "redacted") {

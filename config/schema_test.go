@@ -17,6 +17,9 @@ var samples = map[string]string{
 	"listen":                       "127.0.0.1:4000",
 	"adminListen":                  "127.0.0.1:4001",
 	"origin":                       "file:///app/public,http://frontend:3000",
+	"deployment.origin":            "file:///srv/releases/{dpl},http://frontend-{dpl}:3000",
+	"deployment.ids":               "v41,v42",
+	"deployment.cookie":            "__vdpl",
 	"nextDir":                      "testdata/next/basepath",
 	"basePath":                     "/shop",
 	"images.domains":               "a.example.com,b.example.com",
@@ -29,6 +32,8 @@ var samples = map[string]string{
 	"storage.prefix":               "shop:",
 	"debug.serverTimingToken":      "s3cret-token",
 	"fetch.allowCIDRs":             "10.0.0.0/8,fd00::/8",
+	"tracing.endpoint":             "http://collector:4318",
+	"tracing.headers":              "authorization=Bearer s3cret,x-scope=shop",
 	"fetch.headers":                `[{"origin": "https://bucket.example.com", "headers": {"Authorization": "Bearer s3cret"}}]`,
 }
 
@@ -40,6 +45,7 @@ var companions = map[string][]Flag{
 	"debug.serverTimingToken": {{Name: "debug.serverTiming", Value: "request"}},
 	"role":                    {{Name: "storage.type", Value: "valkey"}, {Name: "storage.url", Value: "valkey://127.0.0.1"}},
 	"storage.path":            {{Name: "storage.type", Value: "filesystem"}},
+	"deployment.ids":          {{Name: "deployment.origin", Value: "http://frontend-{dpl}:3000"}},
 	"cache.disk.max":          {{Name: "cache.disk.path", Value: "/var/cache/imgopt"}},
 }
 

@@ -47,7 +47,7 @@ func groups() []group {
 	var all []group
 	for _, some := range [][]group{
 		parameterGroups(), urlGroups(), patternGroups(), acceptGroups(), imageGroups(), upstreamGroups(), internalGroups(),
-		headerGroups(), conditionalGroups(), routeGroups(), togetherGroups(), secureGroups(), randomGroups(), freshnessGroups(),
+		headerGroups(), conditionalGroups(), routeGroups(), togetherGroups(), secureGroups(), deploymentGroups(), randomGroups(), freshnessGroups(),
 	} {
 		all = append(all, some...)
 	}
@@ -236,6 +236,8 @@ func imgoptConfig(t *testing.T, build, how string) ([]string, error) {
 	switch how {
 	case "":
 		return []string{"nextDir: " + dir}, nil
+	case "deployments": // versions, none of which is there; the cookie would be in Vary
+		return []string{"nextDir: " + dir, "deployment: {origin: 'file://" + t.TempDir() + "/{dpl}', cookie: ''}"}, nil
 	case "images-manifest": // patterns as regular expressions
 		return only("images-manifest.json", "routes-manifest.json")
 	case "server-files":

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -23,11 +24,16 @@ import (
 // and the same Cache-Control. Headers from next.config.js are unknown here.
 //
 // Everything is opened through os.Root, so that neither the path nor a symbolic link leads out. The root is opened for
-// each file: a deployment that swaps the directory is seen at once.
+// each file: a deployment that swaps the directory is seen at once. Of a Next.js project that holds also where one of the
+// folders that make it up (.next, .next/static, public) is itself a symbolic link: whoever lays out the project has put it
+// there, to swap a build or to share a folder. It is followed out of the project, and what is then in that folder has its
+// own bounds: a link within it leads nowhere else.
 type directory struct {
 	root     string
 	basePath string
 	maxBody  int64
+	// mayBeMissing says that there may be no such directory, which then lacks everything.
+	mayBeMissing bool
 }
 
 func (c *Client) newDirectory(root, basePath string) (*directory, error) {
@@ -53,13 +59,11 @@ func (d *directory) get(ctx context.Context, q relative) (src *Source, lacks boo
 	if fail != nil {
 		return nil, true, fail
 	}
-	root, err := os.OpenRoot(d.root)
-	if err != nil {
+	file, info, isStatic, err := d.open(name)
+	var noRoot *rootError
+	if errors.As(err, &noRoot) && !(d.mayBeMissing && errors.Is(err, fs.ErrNotExist)) {
 		return nil, false, diskFailure(err)
 	}
-	defer root.Close()
-	name, isStatic := locate(root, name)
-	file, info, err := openRegular(root, name)
 	if isFault(err) {
 		return nil, false, diskFailure(err)
 	}
@@ -107,17 +111,46 @@ func (d *directory) fileName(q relative) (string, *failure.Error) {
 	return name, nil
 }
 
-// locate finds name's place in root: in a Next.js project the build's static files and the public folder make up
+// rootError is what keeps the directory itself from being opened.
+type rootError struct{ error }
+
+func (e *rootError) Unwrap() error { return e.error }
+
+// open opens a file by its name on the web: in a Next.js project the build's static files and the public folder make up
 // what is served, any other directory is served as it is.
-func locate(root *os.Root, name string) (located string, isStatic bool) {
+func (d *directory) open(name string) (file *os.File, info fs.FileInfo, isStatic bool, err error) {
+	root, err := os.OpenRoot(d.root)
+	if err != nil {
+		return nil, nil, false, &rootError{err}
+	}
+	defer func() { root.Close() }()
 	rest, isStatic := strings.CutPrefix("/"+name, staticPrefix)
-	if info, err := root.Stat(".next"); err != nil || !info.IsDir() {
-		return name, isStatic
+	if build, err := os.Stat(filepath.Join(d.root, ".next")); err == nil && build.IsDir() {
+		folders := []string{"public"}
+		if isStatic {
+			folders, name = []string{".next", "static"}, rest
+		}
+		at, inside := d.root, "" // from the file system's root, and from the one that is open
+		for _, folder := range folders {
+			at, inside = filepath.Join(at, folder), inside+folder+"/"
+			// What leads out of what is open is an error here.
+			if _, err := root.Stat(strings.TrimSuffix(inside, "/")); err == nil {
+				continue
+			}
+			if entry, err := os.Lstat(at); err != nil || entry.Mode()&fs.ModeSymlink == 0 {
+				continue
+			}
+			elsewhere, err := os.OpenRoot(at)
+			if err != nil {
+				return nil, nil, isStatic, err
+			}
+			root.Close()
+			root, inside = elsewhere, ""
+		}
+		name = inside + name
 	}
-	if isStatic {
-		return ".next/static/" + rest, true
-	}
-	return "public/" + name, false
+	file, info, err = openRegular(root, name)
+	return file, info, isStatic, err
 }
 
 var errNotRegular = errors.New("not a regular file")

@@ -13,6 +13,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"imgopt/tracing"
 )
 
 // Options configures a Client. Timeout and MaxBody have no default here: configuration owns them (Next.js: 7 s and
@@ -25,6 +27,8 @@ type Options struct {
 	// answers 404) passes the question on; the last one decides. Origins are trusted: the address guard does not
 	// apply to them. Empty: no relative href is ever found.
 	Origins []string
+	// Deployments are other versions of the application, and trusted like Origins.
+	Deployments DeploymentOptions
 	// BasePath is the basePath of the Next.js application ("" or "/docs"). Directories hold their files without it;
 	// servers are asked with the href as it is.
 	BasePath string
@@ -51,6 +55,8 @@ type Options struct {
 	Headers []OriginHeaders
 	// Breaker leaves alone for a while what does not answer. The zero value never does.
 	Breaker BreakerOptions
+	// PropagateTrace sends traceparent to the servers in Origins with what is recorded. Other hosts never get it.
+	PropagateTrace bool
 
 	// MaxConnsPerHost bounds the connections open at once to one host; further requests wait for one. 0 means no limit.
 	MaxConnsPerHost int
@@ -60,7 +66,8 @@ type Options struct {
 	// IdleTimeout closes a connection that waited this long for its next request; 0 means one minute.
 	IdleTimeout time.Duration
 
-	// Resolver looks up the hosts of absolute hrefs while the address guard is on; nil means net.DefaultResolver.
+	// Resolver looks up the hosts of absolute hrefs while the address guard is on, and of deployments; nil means
+	// net.DefaultResolver.
 	Resolver Resolver
 }
 
@@ -75,6 +82,8 @@ type Request struct {
 	Href string
 	// Absolute tells the two apart.
 	Absolute bool
+	// Deployment is the name of the version that a relative Href belongs to, as FindDeployment returns it.
+	Deployment string
 	// ETag and LastModified are the validators of an earlier Source, sent as If-None-Match and If-Modified-Since
 	// when not empty. With either of them the answer may be NotModified.
 	ETag, LastModified string
@@ -104,9 +113,11 @@ type Client struct {
 	maxBody      int64
 	maxRedirects int
 	origins      []origin
+	deployments  *deployments           // nil: none
 	headers      map[string]http.Header // by origin
 	mayRedirect  func(href string) bool // nil: always
 	breaker      *breaker
+	propagate    bool
 	upstream     *http.Transport // absolute hrefs, behind the address guard unless AllowLocalIP
 	frontend     *http.Transport // relative hrefs; its own pool, so that no connection made without the guard is shared
 	life         *lifetime
@@ -142,7 +153,7 @@ func New(o Options) (*Client, error) {
 	}
 	c := &Client{
 		timeout: o.Timeout, maxBody: o.MaxBody, maxRedirects: o.MaxRedirects,
-		headers: headers, mayRedirect: o.AllowRedirect, breaker: breaker, life: newLifetime(),
+		headers: headers, mayRedirect: o.AllowRedirect, breaker: breaker, propagate: o.PropagateTrace, life: newLifetime(),
 	}
 	dial := plainDial
 	if !o.AllowLocalIP {
@@ -157,6 +168,9 @@ func New(o Options) (*Client, error) {
 		}
 		c.origins = append(c.origins, origin)
 	}
+	if c.deployments, err = c.newDeployments(o.Deployments, o.BasePath, o.Resolver); err != nil {
+		return nil, err
+	}
 	return c, nil
 }
 
@@ -164,6 +178,13 @@ func New(o Options) (*Client, error) {
 // nobody tries again: for retryable failures that is 502, or 504 after a timeout. What an upstream answered in
 // detail is in a *StatusError inside. When ctx ends first, the error is not retryable and wraps ctx.Err().
 func (c *Client) Fetch(ctx context.Context, r Request) (*Source, error) {
+	ctx, span := tracing.Start(ctx, "fetch")
+	src, err := c.fetch(ctx, r)
+	endFetch(span, r, src, err)
+	return src, err
+}
+
+func (c *Client) fetch(ctx context.Context, r Request) (*Source, error) {
 	ctx, leave, err := c.life.enter(ctx)
 	if err != nil {
 		return nil, interrupted(err, nil)

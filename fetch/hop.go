@@ -12,6 +12,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"imgopt/failure"
+	"imgopt/tracing"
 )
 
 // hop is one request and its answer, with the time limit for both.
@@ -29,6 +30,8 @@ type hop struct {
 
 	connected bool
 	spoke     atomic.Bool // something arrived, whatever it was
+
+	span tracing.Span // of the request
 }
 
 // newHop starts the clock. end must be called.
@@ -43,6 +46,7 @@ func (c *Client) newHop(ctx context.Context, w wording) *hop {
 func (h *hop) end() {
 	h.limit.end()
 	h.cancel(nil)
+	h.span.End()
 	if h.pass != nil {
 		h.client.breaker.leave(h.pass, h.verdict, h.trouble)
 	}
@@ -51,6 +55,7 @@ func (h *hop) end() {
 // failure judges an error of the network.
 func (h *hop) failure(err error) *failure.Error {
 	f := transportFailure(h.caller, h.limited, h.wording, err)
+	h.span.Fail(f.Reason)
 	if h.caller.Err() != nil || errors.Is(err, errClosed) {
 		h.verdict = undecided
 	} else if f.Timeout || h.verdict != answered && f.Retryable && h.hungUp(err) {
@@ -92,14 +97,19 @@ func (h *hop) get(pool *http.Transport, t *target, header http.Header, r Request
 	if h.pass, open = h.client.breaker.enter(origin); open != nil {
 		return nil, false, open.failure(h.wording)
 	}
+	h.startSpan(t, header, pool == h.client.frontend)
 	trace := httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) {
 			h.connected = true
+			h.connectedTo(info)
 			if info.Reused {
 				settleConn(h.limited, info.Conn)
 			}
 		},
-		GotFirstResponseByte: func() { h.spoke.Store(true) },
+		GotFirstResponseByte: func() {
+			h.spoke.Store(true)
+			h.span.Event("first byte")
+		},
 	}
 	// The transport is used without an http.Client: redirects are followed by hand and there are no cookies.
 	resp, err = pool.RoundTrip(req.WithContext(httptrace.WithClientTrace(h.limited, &trace)))
@@ -114,6 +124,7 @@ func (h *hop) get(pool *http.Transport, t *target, header http.Header, r Request
 		}
 	}
 	h.verdict = answered
+	h.answered(resp)
 	return resp, conditional, nil
 }
 

@@ -27,6 +27,18 @@ type relative struct {
 
 // newOrigin makes an origin of an entry of Options.Origins.
 func (c *Client) newOrigin(s, basePath string) (origin, error) {
+	u, err := originURL(s)
+	if err != nil {
+		return nil, err
+	}
+	if u.Scheme == "file" {
+		return c.newDirectory(u.Path, basePath)
+	}
+	return newServer(c, u), nil
+}
+
+// originURL reads the url of an origin.
+func originURL(s string) (*url.URL, error) {
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("origin %q: %s: want http://host, https://host or file:///directory", redact(s), fmt.Sprintf(format, args...))
 	}
@@ -41,15 +53,14 @@ func (c *Client) newOrigin(s, basePath string) (origin, error) {
 		if u.Host != "" && u.Host != "localhost" || !strings.HasPrefix(u.Path, "/") {
 			return nil, bad("not the absolute path of a directory on this machine")
 		}
-		return c.newDirectory(u.Path, basePath)
 	case u.Scheme == "http" || u.Scheme == "https":
 		if u.Hostname() == "" || u.Opaque != "" {
 			return nil, bad("no host")
 		}
-		return newServer(c, u), nil
 	default:
 		return nil, bad("unknown scheme %q", u.Scheme)
 	}
+	return u, nil
 }
 
 // fetchRelative asks the origins in order.
@@ -58,8 +69,14 @@ func (c *Client) fetchRelative(ctx context.Context, r Request) (*Source, error) 
 	if err != nil {
 		return nil, err
 	}
+	origins := c.origins
+	if r.Deployment != "" {
+		if origins, err = c.originsOf(ctx, r.Deployment); err != nil {
+			return nil, err
+		}
+	}
 	lacking := relativeFailure(http.StatusNotFound, "missing", nil)
-	for _, o := range c.origins {
+	for _, o := range origins {
 		if err := ctx.Err(); err != nil {
 			return nil, interrupted(err, context.Cause(ctx))
 		}

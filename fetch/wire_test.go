@@ -13,13 +13,13 @@ import (
 )
 
 // No header of a client reaches an origin: there is no way in. A Request has a url, two validators that earlier answers
-// of the same url gave, and a Memory; this is every byte that becomes of it.
+// of the same url gave, the name of a version that is there, and a Memory; this is every byte that becomes of it.
 func TestWire(t *testing.T) {
 	fields := []string{}
 	for f := range reflect.TypeFor[Request]().Fields() {
 		fields = append(fields, f.Name)
 	}
-	if want := []string{"Href", "Absolute", "ETag", "LastModified", "Memory"}; !slices.Equal(fields, want) {
+	if want := []string{"Href", "Absolute", "Deployment", "ETag", "LastModified", "Memory"}; !slices.Equal(fields, want) {
 		t.Errorf("a Request has %v: if something of a client is in it, it must not be sent", fields)
 	}
 	const node = "Accept: */*\r\nAccept-Encoding: gzip, deflate\r\nAccept-Language: *\r\nConnection: keep-alive\r\n"
@@ -43,6 +43,8 @@ func TestWire(t *testing.T) {
 			"GET /base/a%20b?c HTTP/1.1\r\nHost: host.test\r\nAuthorization: Basic dXNlcjpwYXNz\r\nConnection: keep-alive\r\n\r\n"},
 		{"relative, conditional", Request{Href: "/", ETag: `W/"x"`}, nil,
 			"GET /base/ HTTP/1.1\r\nHost: host.test\r\nAuthorization: Basic dXNlcjpwYXNz\r\nConnection: keep-alive\r\nIf-None-Match: W/\"x\"\r\n\r\n"},
+		{"deployment", Request{Href: "/a.png?dpl=v9", Deployment: "v1"}, nil,
+			"GET /base/a.png?dpl=v9 HTTP/1.1\r\nHost: host-v1.test\r\nAuthorization: Basic dTpw\r\nConnection: keep-alive\r\n\r\n"},
 		{"relative, static", Request{Href: "/"}, http.Header{"Authorization": {"Bearer x"}},
 			"GET /base/ HTTP/1.1\r\nHost: host.test\r\nAuthorization: Bearer x\r\nConnection: keep-alive\r\n\r\n"},
 	} {
@@ -50,6 +52,7 @@ func TestWire(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newTestClient(t, func(o *Options) {
 					o.Origins = []string{"http://user:pass@host.test/base"}
+					o.Deployments = DeploymentOptions{Origins: []string{"http://u:p@host-{dpl}.test/base"}, IDs: []string{"v1"}}
 					if tt.static != nil {
 						o.Headers = []OriginHeaders{{"http://host.test", tt.static}}
 					}

@@ -81,15 +81,17 @@ func (h *public) respond(ctx *fasthttp.RequestCtx, a *answer) {
 		h.fail(ctx, a, errMethod)
 		return
 	}
+	a.routed = true
 	p, err := h.params.check(query, joined(header, headerAccept))
 	if err != nil {
 		h.fail(ctx, a, err)
 		return
 	}
+	a.byCookie = h.askedBy(header, &p)
 	a.params = p
 	r, ok := h.images.Lookup(p)
 	if !ok {
-		if r, err = h.get(a.conn, p); err != nil {
+		if r, err = h.get(h.recorded(ctx, a), a.conn, keep(p)); err != nil {
 			h.fail(ctx, a, err)
 			return
 		}
@@ -133,6 +135,9 @@ func (h *public) fail(ctx *fasthttp.RequestCtx, a *answer, err error) {
 	case errClientGone:
 		ctx.SetConnectionClose()
 		a.conn.mute = true
+	}
+	if a.byCookie {
+		header.SetCanonical(nameVary, varyCookie)
 	}
 	if f.RetryAfter > 0 && f.Status == http.StatusServiceUnavailable {
 		// Beside other statuses it means nothing (RFC 9110, section 10.2.3), and Next does not send it.

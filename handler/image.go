@@ -109,7 +109,9 @@ func (h *public) succeed(ctx *fasthttp.RequestCtx, a *answer, r *Result) error {
 	}
 	if notModified {
 		// Nothing of the entry's body is touched, and Vary is what it is without compression.
-		header.SetCanonical(nameVary, varyAccept)
+		if header.SetCanonical(nameVary, varyAccept); a.byCookie {
+			header.SetCanonical(nameVary, varyCookie)
+		}
 		ctx.SetStatusCode(http.StatusNotModified)
 		a.Status, a.Reason = http.StatusNotModified, reasonNotModified
 		return nil
@@ -126,9 +128,14 @@ func (h *public) succeed(ctx *fasthttp.RequestCtx, a *answer, r *Result) error {
 	default:
 		header.SetCanonical(nameNextCache, stateMiss)
 	}
-	if p.compressible {
+	switch {
+	case p.compressible && a.byCookie:
+		header.SetCanonical(nameVary, varyEncodingCookie)
+	case p.compressible:
 		header.SetCanonical(nameVary, varyEncoding)
-	} else {
+	case a.byCookie:
+		header.SetCanonical(nameVary, varyCookie)
+	default:
 		header.SetCanonical(nameVary, varyAccept)
 	}
 	if coding != codingNone {

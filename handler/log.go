@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/valyala/fasthttp"
+
+	"imgopt/tracing"
 )
 
 // maxLogged is the length to which anything a client or an origin chose is cut in the log.
@@ -44,6 +46,12 @@ func (h *public) logRequest(ctx *fasthttp.RequestCtx, a *answer) {
 	}
 	if a.State != "" {
 		attrs = append(attrs, slog.String("cache", string(a.State)), slog.Bool("coalesced", a.Coalesced))
+	}
+	if id := a.params.Deployment; id != "" {
+		attrs = append(attrs, slog.String("deployment", id))
+	}
+	if id := a.traceID(); id != "" {
+		attrs = append(attrs, slog.String(tracing.LogKey, id))
 	}
 	if a.err != nil {
 		attrs = append(attrs, slog.String("error", loggable(a.err.Error())))

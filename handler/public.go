@@ -12,6 +12,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"imgopt/cache"
+	"imgopt/tracing"
 	"imgopt/validate"
 )
 
@@ -106,6 +107,11 @@ type Options struct {
 	// slow readers are cut off sooner: see ListenOptions.PressureTimeout. 0: no limit.
 	ResponseMemory int64
 
+	// DeploymentCookie is the name of the cookie with the version of the application that asks, for relative urls that do
+	// not tell it; "" is none. Rules have to look for it in urls as well (validate.Options.Deployments). Answers that the
+	// cookie may decide about have it in Vary.
+	DeploymentCookie string
+
 	// ServerTiming says who is told where the time of a request went. Default TimingNever.
 	ServerTiming ServerTiming
 	// ServerTimingToken is what a client sends as X-Imgopt-Timing to be told, with TimingOnRequest: 8 bytes at least.
@@ -113,6 +119,8 @@ type Options struct {
 
 	// Log, when set, gets one line per request at level info and the causes of failures. Nil turns it off.
 	Log *slog.Logger
+	// Tracer, when set, decides which requests are recorded as spans.
+	Tracer *tracing.Tracer
 	// Observer, when set, is told about every request.
 	Observer Observer
 	// Load, when set, shows what the application has on its hands. It belongs to this application alone.
@@ -156,9 +164,12 @@ type public struct {
 	context  context.Context
 	load     *Load
 	draining func() bool
+	tracer   *tracing.Tracer // nil: no request is recorded
 
 	timing      ServerTiming
 	timingToken []byte
+
+	deploymentCookie string
 
 	maxWaiting int64
 	cached     func(context.Context, validate.Params) (Result, bool)
@@ -205,6 +216,9 @@ func New(images Images, rules Rules, o Options) (*fiber.App, error) {
 		context:  o.Context,
 		load:     o.Load,
 		draining: o.Draining,
+		tracer:   o.Tracer,
+
+		deploymentCookie: o.DeploymentCookie,
 
 		timing:      o.ServerTiming,
 		timingToken: []byte(o.ServerTimingToken),
@@ -255,6 +269,9 @@ func (h *public) serve(ctx *fasthttp.RequestCtx) {
 	h.observer.RequestStarted()
 	a := answer{}
 	a.conn, _ = ctx.Conn().(*conn)
+	if h.tracer != nil {
+		a.trace = h.tracer.Accept(ctx.Request.Header.Peek(headerTraceparent), ctx.Request.Header.Peek(headerTracestate))
+	}
 	h.respond(ctx, &a)
 	if h.draining() {
 		ctx.SetConnectionClose()
@@ -264,6 +281,9 @@ func (h *public) serve(ctx *fasthttp.RequestCtx) {
 		a.Bytes = 0
 	}
 	h.observer.RequestDone(a.Outcome)
+	if a.trace.Sampled() {
+		h.recordRequest(ctx, &a)
+	}
 	if h.log != nil {
 		h.logRequest(ctx, &a)
 	}
@@ -291,6 +311,11 @@ type answer struct {
 	conn   *conn           // nil when there is none, or one that Wrap did not make
 	params validate.Params // zero when validation failed
 	err    error
+	// byCookie says that a cookie decides, or could have decided, which version of the application the image is from.
+	byCookie bool
+	routed   bool // it asked for the endpoint
+	trace    tracing.Incoming
+	span     tracing.Span // none until it is needed, or if the request is not recorded
 }
 
 func orDefault[T comparable](v, d T) T {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"imgopt/failure"
+	"imgopt/tracing"
 )
 
 // Work does one attempt of a job. It must return soon after ctx ends, which is the end of the job's time or of the
@@ -66,6 +67,8 @@ type flight[R any] struct {
 	done    chan struct{}
 	result  R
 	err     error
+
+	asking, working tracing.Span // of the call that the job is led for, and of the last attempt that began here
 }
 
 // errStopping is why running work is cancelled at the end of the grace period.
@@ -128,6 +131,9 @@ func start[R any](o Options, q Queue, work Work[R], shared *sharing[R]) (*Dispat
 // ctx and Options.Timeout leave (see the package comment). One that joins a job which runs, or which somebody waits
 // for, is not.
 func (d *Dispatcher[R]) Do(ctx context.Context, job Job) (result R, coalesced bool, err error) {
+	var f *flight[R]
+	_, span := tracing.Start(ctx, spanJob)
+	defer func() { d.endJob(span, f, job, coalesced, err) }()
 	if ctx.Err() != nil {
 		return result, false, fmt.Errorf("waiting for job %v: %w", job.Key, context.Cause(ctx))
 	}
@@ -137,7 +143,7 @@ func (d *Dispatcher[R]) Do(ctx context.Context, job Job) (result R, coalesced bo
 		d.mu.Unlock()
 		return result, false, d.refuse(job, Interactive, errShuttingDown())
 	}
-	f := d.flights[job.Key]
+	f = d.flights[job.Key]
 	if f == nil {
 		// Where others help, how long this process would take alone does not matter: the queue knows what all do.
 		if verdict := d.line.decide(origin, d.budgetOf(ctx)); verdict.refused && !d.shared.up() {
@@ -153,7 +159,7 @@ func (d *Dispatcher[R]) Do(ctx context.Context, job Job) (result R, coalesced bo
 	f.awaited()
 	coalesced = f.led
 	if !f.led {
-		f.led, f.refused, f.lane = true, false, d.line.lane(origin)
+		f.led, f.refused, f.lane, f.asking = true, false, d.line.lane(origin), span
 		d.place(f)
 		d.leads.Add(1)
 		// The caller may reuse the memory behind its strings (Fiber does) when it has left and the job has not.
@@ -198,7 +204,7 @@ func (d *Dispatcher[R]) Submit(ctx context.Context, job Job) (joined bool, err e
 // enqueue puts a job into the queue and tells about it, unless the queue fails.
 func (d *Dispatcher[R]) enqueue(ctx context.Context, job Job, p Priority, deadline time.Time) (joined bool, err error) {
 	job.Attempt, job.Priority = 0, p
-	joined, err = d.queue.Enqueue(ctx, Item{Job: job, EnqueuedAt: time.Now(), Deadline: deadline})
+	joined, err = d.queue.Enqueue(ctx, Item{Job: job, EnqueuedAt: time.Now(), Deadline: deadline, Trace: tracing.LinkOf(ctx)})
 	if err != nil {
 		return false, err
 	}

@@ -50,6 +50,12 @@
 // that is slow, or floods the queue, does not make the service saturated: a refusal for its own share counts only
 // where its attempts are mostly past their origin (LeaveOrigin).
 //
+// # Traces
+//
+// With a span in the context of Do, and Options.Tracer, a job's waiting and its attempts are spans below it, in whichever
+// process they are (Item.Trace). A call that joins a job has a link to the attempt, or where that is elsewhere to the
+// call that it is done for. A background job begins a trace of its own, with a link to what submitted it.
+//
 // # Whose deadline
 //
 // A job has its own time limit, Options.Timeout, over waiting and all attempts. A client's context only ends that

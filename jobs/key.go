@@ -40,6 +40,9 @@ type Spec struct {
 	Width, Quality int
 	// Format is the negotiated media type, or "" for the source's own.
 	Format string
+	// Deployment is the version of the application that a relative Href belongs to, or "". It is no part of what KeyOf
+	// hashes unless it is in extra.
+	Deployment string
 }
 
 // KeyOf returns the key of a variant: the SHA-256 over the pipeline's version, the specification, and extra, which

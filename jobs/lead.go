@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"imgopt/failure"
+	"imgopt/tracing"
 )
 
 // ending is what lead hands to the calls that wait.
@@ -81,7 +82,7 @@ func (d *Dispatcher[R]) admit(f *flight[R], job Job, deadline time.Time) (joined
 		d.emit(Event{Type: Coalesced, Key: job.Key, Kind: job.Kind, Priority: Interactive})
 		return true, nil
 	}
-	return d.enqueue(d.base, job, Interactive, deadline)
+	return d.enqueue(d.asking(f), job, Interactive, deadline)
 }
 
 func (d *Dispatcher[R]) isRunning(f *flight[R]) bool {
@@ -140,8 +141,9 @@ func (d *Dispatcher[R]) abandon(f *flight[R], job Job, joined bool, deadline tim
 
 // again enqueues a job once more; item has what is special about that. If it cannot be enqueued, that is its end.
 func (d *Dispatcher[R]) again(f *flight[R], job Job, joined bool, enqueue func(context.Context, Item) (bool, error), item Item) (end ending[R], ended bool) {
-	item.Job, item.EnqueuedAt = Job{Key: job.Key, Kind: job.Kind, Spec: job.Spec}, time.Now()
-	if _, err := enqueue(d.base, item); err != nil {
+	ctx := d.asking(f)
+	item.Job, item.EnqueuedAt, item.Trace = Job{Key: job.Key, Kind: job.Kind, Spec: job.Spec}, time.Now(), tracing.LinkOf(ctx)
+	if _, err := enqueue(ctx, item); err != nil {
 		return d.detach(f, job.Key, ending[R]{err: d.refuse(job, Interactive, d.refusal(job, f, err)), joined: joined}), true
 	}
 	return end, false

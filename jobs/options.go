@@ -6,6 +6,8 @@ import (
 	"math"
 	"runtime"
 	"time"
+
+	"imgopt/tracing"
 )
 
 // Options configure a Dispatcher. Start from Defaults: every value is taken as it stands.
@@ -41,6 +43,8 @@ type Options struct {
 	RetryReserve float64
 	// Observe, if set, is told what happens to jobs. It is called from many goroutines and must not block.
 	Observe func(Event)
+	// Tracer makes the spans of jobs; nil makes none.
+	Tracer *tracing.Tracer
 	// Log gets what an operator must see; nil means slog.Default().
 	Log *slog.Logger
 }

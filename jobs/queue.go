@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"imgopt/failure"
+	"imgopt/tracing"
 )
 
 // Errors of a Queue that a caller must tell apart.
@@ -31,6 +32,9 @@ type Item struct {
 	Deadline time.Time
 	// Anew says that an outcome which the queue keeps of an earlier job with the same key does not count.
 	Anew bool
+	// Trace is the span of whoever asked, if that is recorded. A Miss is done below it; what else is done begins a trace
+	// of its own, with a link to it.
+	Trace tracing.Link
 }
 
 // Lease is the right to do a job until it expires. Its Item counts the attempt that begins with the lease.
@@ -77,7 +81,7 @@ type Outcome struct {
 // All methods may be called concurrently. Those that do I/O bound it themselves.
 type Queue interface {
 	// Enqueue adds an item. If its key is already queued or leased, the item joins that one (joined is true): an
-	// interactive one raises the priority of a queued background one and sets its kind and deadline, or extends
+	// interactive one raises the priority of a queued background one and sets its kind, deadline and trace, or extends
 	// the deadline of a queued interactive one; a background one makes the job outlive its waiters, and last a
 	// crash where the queue is durable. Fails with ErrFull if there is no room, ErrOriginFull if there is none for
 	// the item's origin, ErrClosed after Close.

@@ -17,7 +17,7 @@ import (
 // record is a job in a file of the filesystem queue.
 type record struct {
 	Version   string // of the pipeline that made the key
-	Item      Item   // without Priority and Deadline: whatever is read from a file is background work
+	Item      Item   // without Priority, Deadline and Trace: whatever is read from a file is background work
 	NotBefore time.Time
 
 	// Set while leased.
@@ -49,6 +49,7 @@ type recordJSON struct {
 	Width      int          `json:"width"`
 	Quality    int          `json:"quality"`
 	Format     string       `json:"format,omitempty"`
+	Deployment string       `json:"deployment,omitempty"`
 	Attempt    int          `json:"attempt"`
 	EnqueuedAt time.Time    `json:"enqueuedAt"`
 	NotBefore  time.Time    `json:"notBefore,omitzero"`
@@ -71,7 +72,7 @@ func (r *record) encode() ([]byte, error) {
 	w := recordJSON{
 		Key: r.Item.Key.String(), Version: r.Version, Kind: r.Item.Kind, Href: r.Item.Spec.Href,
 		Absolute: r.Item.Spec.Absolute, Width: r.Item.Spec.Width, Quality: r.Item.Spec.Quality, Format: r.Item.Spec.Format,
-		Attempt: r.Item.Attempt, EnqueuedAt: r.Item.EnqueuedAt, NotBefore: r.NotBefore,
+		Deployment: r.Item.Spec.Deployment, Attempt: r.Item.Attempt, EnqueuedAt: r.Item.EnqueuedAt, NotBefore: r.NotBefore,
 		Owner: r.Owner, Token: r.Token, Expires: r.Expires,
 	}
 	if !utf8.ValidString(w.Href) {
@@ -143,7 +144,7 @@ func (w *recordJSON) record() (*record, error) {
 			Job: Job{
 				Key:      key,
 				Kind:     w.Kind,
-				Spec:     Spec{Href: w.Href, Absolute: w.Absolute, Width: w.Width, Quality: w.Quality, Format: w.Format},
+				Spec:     Spec{Href: w.Href, Absolute: w.Absolute, Width: w.Width, Quality: w.Quality, Format: w.Format, Deployment: w.Deployment},
 				Attempt:  w.Attempt,
 				Priority: Background,
 			},

@@ -39,6 +39,7 @@ func TestRecordRoundTrip(t *testing.T) {
 	leased := someRecord()
 	leased.Owner, leased.Token, leased.Expires = rand.Text(), "17", leased.Item.EnqueuedAt.Add(time.Minute)
 	paused := someRecord()
+	paused.Item.Spec.Deployment = "v1"
 	paused.NotBefore = paused.Item.EnqueuedAt.Add(time.Second)
 	binary := someRecord()
 	binary.Item.Spec.Href = "/\xff\xfe.png\n"

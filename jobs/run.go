@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"imgopt/failure"
+	"imgopt/tracing"
 )
 
 // pumpPause is how long a pump waits before it asks a failing queue again.
@@ -61,6 +62,7 @@ type attempt[R any] struct {
 
 	past     bool          // done with its origin; guarded by the dispatcher's mu
 	promoted chan struct{} // closed when somebody waits; nil if somebody did from the beginning
+	span     tracing.Span
 
 	mu      sync.Mutex
 	settled bool
@@ -87,12 +89,14 @@ func (d *Dispatcher[R]) run(lease Lease) {
 	var none R
 	switch {
 	case late && lease.Priority == Interactive && !lease.Deadline.IsZero():
+		d.waited(lease, now, reasonQueueTimeout)
 		d.finish(lease, none, timeout(reasonQueueTimeout, context.DeadlineExceeded))
 		return
 	case lease.Attempt > d.opt.MaxAttempts+deathsAllowed:
 		d.finish(lease, none, failure.New(http.StatusInternalServerError, reasonWorkersDied, textInternal))
 		return
 	case !late && lease.Priority == Interactive && lease.Attempt == 1 && d.hopeless(lease, now):
+		d.waited(lease, now, reasonQueueTimeout)
 		d.finish(lease, none, timeout(reasonQueueTimeout, context.DeadlineExceeded))
 		return
 	case late: // its first attempt, or it was held back by people's jobs: that takes nobody's time
@@ -105,6 +109,7 @@ func (d *Dispatcher[R]) run(lease Lease) {
 	cancellable, cancel := context.WithCancelCause(base)
 	defer cancel(nil)
 	a.ctx, a.cancel = context.WithValue(cancellable, attemptKey{}, a), cancel
+	a.ctx, a.span = d.attempted(a.ctx, lease, now)
 
 	a.lane = d.begin(a)
 	begun()
@@ -192,6 +197,7 @@ func (a *attempt[R]) settle(result R, err error) {
 	d, l := a.d, a.lease
 	took := time.Since(a.began)
 	a.ended(took)
+	endAttempt(a.span, err)
 	d.emit(Event{Type: Attempted, Key: l.Key, Kind: l.Kind, Priority: l.Priority, Attempt: l.Attempt, Err: err, Run: took})
 	if !a.end() {
 		return
@@ -263,6 +269,7 @@ func (d *Dispatcher[R]) begin(a *attempt[R]) *lane {
 	d.running[a] = struct{}{}
 	f.running++
 	f.started, f.paused = true, false
+	f.working = a.span
 	d.place(f)
 	if l.Priority == Background {
 		a.promoted = make(chan struct{})

@@ -87,7 +87,7 @@ func (s *schedule) put(item Item, how asked) (held entry, joined bool, err error
 		if err := s.room(e.origin, Interactive); err != nil {
 			return entry{}, true, err
 		}
-		e.item.Kind, e.item.Deadline = item.Kind, item.Deadline
+		e.item.Kind, e.item.Deadline, e.item.Trace = item.Kind, item.Deadline, item.Trace
 		s.move(e, Interactive)
 	case joined:
 		if p == Interactive && item.Deadline.After(e.item.Deadline) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"imgopt/tracing"
 )
 
 // Results passes the results of jobs between processes, beside the queue.
@@ -86,7 +88,9 @@ func (d *Dispatcher[R]) hear(f *flight[R], job Job, e Ending, h *hearing, joined
 	case e.Failure != nil:
 		return d.detach(f, job.Key, ending[R]{err: e.Failure, joined: joined}), true
 	}
-	ctx, cancel := context.WithDeadline(d.base, deadline)
+	ctx, span := tracing.Start(d.asking(f), spanLoad)
+	defer span.End()
+	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	ctx, stop := context.WithTimeout(ctx, carryWithin)
 	defer stop()

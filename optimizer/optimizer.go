@@ -49,6 +49,15 @@ type Fetcher interface {
 	Fetch(ctx context.Context, r fetch.Request) (*fetch.Source, error)
 }
 
+// Deployments knows the versions of the application that have origins of their own. *fetch.Client implements it.
+type Deployments interface {
+	// Deployment returns the name under which a version's sources are fetched, "" for the origins that everything else
+	// has. It does not wait; settled is false if it takes FindDeployment to know.
+	Deployment(id string) (name string, settled bool)
+	// FindDeployment is Deployment, and finds out. The error is a *failure.Error.
+	FindDeployment(ctx context.Context, id string) (name string, err error)
+}
+
 // Options of an Optimizer. All fields but the hooks and the log are needed.
 type Options struct {
 	Store Store
@@ -76,6 +85,10 @@ type Options struct {
 	// Origins says where relative urls are fetched; it is a part of their keys, so that two services with different
 	// frontends may share a folder.
 	Origins string
+	// Deployments finds the versions of the application that requests name; nil where there is but one. DeploymentOrigins
+	// says where theirs are, and with a version's name stands in the place of Origins in keys.
+	Deployments       Deployments
+	DeploymentOrigins string
 	// Observe, when set, is told about every look-up and every stage of a job. It must not block.
 	Observe Observer
 	// Log gets what an operator must see; nil means slog.Default().
@@ -106,6 +119,7 @@ type Optimizer struct {
 	opts       Options
 	dispatcher *jobs.Dispatcher[made]
 	localParts []string // KeyParts and Origins
+	otherParts []string // KeyParts and DeploymentOrigins: the name of the deployment follows
 
 	// revalidating holds the keys whose revalidation is under way here, so that a thousand stale answers a second
 	// do not each ask the queue.
@@ -137,7 +151,9 @@ func New(o Options) (*Optimizer, error) {
 		}
 		o.Gate = gate
 	}
-	opt := &Optimizer{opts: o, localParts: append(slices.Clone(o.KeyParts), o.Origins), revalidating: map[cache.Key]time.Time{}}
+	opt := &Optimizer{opts: o, revalidating: map[cache.Key]time.Time{}}
+	opt.localParts = append(slices.Clone(o.KeyParts), o.Origins)
+	opt.otherParts = append(slices.Clone(o.KeyParts), o.DeploymentOrigins)
 	var d *jobs.Dispatcher[made]
 	var err error
 	if o.Shared != nil {
@@ -164,21 +180,48 @@ func (o *Optimizer) Close(ctx context.Context) error { return o.dispatcher.Close
 // Stats describes the queue and the workers.
 func (o *Optimizer) Stats(ctx context.Context) (jobs.Stats, error) { return o.dispatcher.Stats(ctx) }
 
-// Key names the variant that a request asks for.
+// Key names the variant that a request asks for. A deployment is a part of it if it has origins of its own, which
+// Deployments has said.
 func (o *Optimizer) Key(p validate.Params) cache.Key {
-	if p.Absolute {
+	switch {
+	case p.Absolute:
 		return cache.Key(jobs.KeyOf(pipelineVersion, spec(p), o.opts.KeyParts...))
+	case p.Deployment != "":
+		var space [8]string // no allocation
+		return cache.Key(jobs.KeyOf(pipelineVersion, spec(p), append(append(space[:0], o.otherParts...), p.Deployment)...))
 	}
 	return cache.Key(jobs.KeyOf(pipelineVersion, spec(p), o.localParts...))
 }
 
 func spec(p validate.Params) jobs.Spec {
-	return jobs.Spec{Href: p.Href, Absolute: p.Absolute, Width: p.Width, Quality: p.Quality, Format: p.Format}
+	return jobs.Spec{Href: p.Href, Absolute: p.Absolute, Width: p.Width, Quality: p.Quality, Format: p.Format, Deployment: p.Deployment}
+}
+
+// settle puts the name of a deployment in the place of the id that a request has, or nothing where that changes nothing.
+// It reports false if it takes find to know.
+func (o *Optimizer) settle(p *validate.Params) (settled bool) {
+	if p.Deployment == "" {
+		return true
+	}
+	if o.opts.Deployments == nil || p.Absolute {
+		p.Deployment = ""
+		return true
+	}
+	p.Deployment, settled = o.opts.Deployments.Deployment(p.Deployment)
+	return settled
+}
+
+// find does what settle does, and waits for it.
+func (o *Optimizer) find(ctx context.Context, p *validate.Params) (err error) {
+	if id := p.Deployment; !o.settle(p) || p.Deployment != "" {
+		p.Deployment, err = o.opts.Deployments.FindDeployment(ctx, id)
+	}
+	return err
 }
 
 // Lookup answers from memory, or reports false. It neither waits nor does anything about a stale entry: Get does.
 func (o *Optimizer) Lookup(p validate.Params) (Result, bool) {
-	if o.opts.Memory == nil {
+	if o.opts.Memory == nil || !o.settle(&p) {
 		return Result{}, false
 	}
 	e, err := o.opts.Memory.Get(context.Background(), o.Key(p))
@@ -190,6 +233,9 @@ func (o *Optimizer) Lookup(p validate.Params) (Result, bool) {
 
 // Cached answers from any tier of the cache, stale or not, or reports false. It has no work done.
 func (o *Optimizer) Cached(ctx context.Context, p validate.Params) (Result, bool) {
+	if !o.settle(&p) {
+		return Result{}, false
+	}
 	e, err := o.opts.Store.Get(ctx, o.Key(p))
 	if err != nil {
 		return Result{}, false
@@ -200,6 +246,9 @@ func (o *Optimizer) Cached(ctx context.Context, p validate.Params) (Result, bool
 // Get answers a request: from the cache, stale or not, or by having the work done. When ctx ends it returns and
 // the work goes on for whoever else waits. Errors are *failure.Error.
 func (o *Optimizer) Get(ctx context.Context, p validate.Params) (Result, error) {
+	if err := o.find(ctx, &p); err != nil {
+		return Result{State: cache.Miss}, err
+	}
 	key := o.Key(p)
 	if e, err := o.opts.Store.Get(ctx, key); err == nil {
 		state := e.State(o.opts.Now())

@@ -88,6 +88,8 @@ type service struct {
 	skew atomic.Int64
 }
 
+func (s *service) now() time.Time { return time.Now().Add(time.Duration(s.skew.Load())) }
+
 func (s *service) advance(d time.Duration) { s.skew.Add(int64(d)) }
 
 const minimumTTL = time.Hour

@@ -2,8 +2,6 @@ package optimizer
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"slices"
 	"time"
@@ -12,6 +10,7 @@ import (
 	"imgopt/cache"
 	"imgopt/fetch"
 	"imgopt/jobs"
+	"imgopt/tracing"
 	"imgopt/transform"
 )
 
@@ -62,26 +61,31 @@ func (o *Optimizer) work(ctx context.Context, job jobs.Job) (made, error) {
 // minimumAge is images.minimumCacheTTL in seconds.
 func (o *Optimizer) minimumAge() int64 { return int64(o.opts.MinimumTTL / time.Second) }
 
-// put stores an entry, and tells whether the shared tier has it. A failing tier counts every failure; one line a minute
-// tells of them.
+// put stores an entry, and tells whether the shared tier has it.
 func (o *Optimizer) put(ctx context.Context, key cache.Key, e *cache.Entry) (shared bool) {
-	kept, err := o.opts.Store.PutTiers(ctx, key, e)
-	shared = o.opts.Shared != nil && slices.Contains(kept, o.opts.Shared.Tier)
+	kept, _ := o.keep(ctx, key, e)
+	return o.opts.Shared != nil && slices.Contains(kept, o.opts.Shared.Tier)
+}
+
+// keep stores an entry, and tells which tiers have it. A failing tier counts every failure; one line a minute tells of
+// them.
+func (o *Optimizer) keep(ctx context.Context, key cache.Key, e *cache.Entry) (kept []string, err error) {
+	kept, err = o.opts.Store.PutTiers(ctx, key, e)
 	if err == nil || errors.Is(err, cache.ErrTooLarge) || errors.Is(err, cache.ErrUnavailable) {
-		return shared
+		return kept, err
 	}
 	now := time.Now().Unix()
 	if last := o.putFailed.Load(); now-last >= 60 && o.putFailed.CompareAndSwap(last, now) {
 		o.opts.Log.Warn("variants cannot be stored", "href", e.Href, "error", err)
 	}
-	return shared
+	return kept, err
 }
 
 // make produces the entry, from previous where the source has not changed.
 func (o *Optimizer) make(ctx context.Context, job jobs.Job, previous *cache.Entry, took *Timing) (*cache.Entry, error) {
 	held := o.opts.Bytes.Reserve(rank(ctx, job))
 	defer held.Release() // the entry is the cache's from then on, and the handler's while it is sent
-	req := fetch.Request{Href: job.Spec.Href, Absolute: job.Spec.Absolute, Memory: held}
+	req := fetch.Request{Href: job.Spec.Href, Absolute: job.Spec.Absolute, Deployment: job.Spec.Deployment, Memory: held}
 	if previous != nil {
 		req.ETag, req.LastModified = previous.SourceETag, previous.SourceLastModified
 	}
@@ -93,59 +97,19 @@ func (o *Optimizer) make(ctx context.Context, job jobs.Job, previous *cache.Entr
 		return nil, err
 	}
 	jobs.LeaveOrigin(ctx) // what follows is not the origin's time
-	maxAge := max(o.minimumAge(), parseMaxAge(src.CacheControl))
-	now := o.opts.Now()
-
-	body, upstreamETag := src.Body, ""
-	if src.NotModified {
-		if !passedThrough(previous) {
-			return renew(previous, src, now, maxAge, o.opts.MinimumTTL), nil
-		}
-		// What was passed through, because it is animated or because encoding failed, is looked at again, as Next.js
-		// does. Its bytes are the source's.
-		body, upstreamETag = previous.Body, previous.UpstreamETag
-	} else {
-		upstreamETag = etagOf(src)
+	etag := ""
+	if !src.NotModified {
+		etag = etagOf(src)
 	}
-
-	plan, err := transform.Decide(body, job.Spec.Format, o.opts.AllowSVG)
+	d, err := o.draft(job.Spec, previous, src, etag, o.opts.Now())
+	if err == nil && d.encode {
+		err = o.encode(ctx, d, job, held, took)
+	}
 	if err != nil {
 		return nil, err
 	}
-	e := &cache.Entry{
-		Href:               job.Spec.Href,
-		UpstreamETag:       upstreamETag,
-		SourceETag:         src.ETag,
-		SourceLastModified: src.LastModified,
-		MaxAge:             maxAge,
-		StoredAt:           now,
-		OriginalSize:       int64(len(body)),
-	}
-	if src.NotModified {
-		e.SourceETag, e.SourceLastModified = previous.SourceETag, previous.SourceLastModified
-	}
-	switch {
-	case plan.Passthrough:
-		o.opts.Observe.PassedThrough(plan)
-		passThrough(e, body, plan.Source)
-	case previous != nil && !passedThrough(previous) && previous.UpstreamETag == upstreamETag:
-		renewed := renew(previous, src, now, maxAge, o.opts.MinimumTTL)
-		renewed.ContentType = plan.Output
-		return renewed, nil
-	default:
-		if err := o.encode(ctx, e, body, plan, job, held, took); err != nil {
-			return nil, err
-		}
-	}
-	if e.ExpiresAt.IsZero() {
-		e.ExpiresAt = cache.Expiry(now, e.MaxAge, o.opts.MinimumTTL)
-	}
-	return e, nil
+	return d.entry, nil
 }
-
-// passingFailure is how long an image that took too long, or crashed its codec, is served unoptimized before it is
-// tried again. (Next.js keeps it for minimumCacheTTL.)
-const passingFailure = time.Minute
 
 // rank is a job's at the gates: that of a background job rises when somebody begins to wait for it.
 func rank(ctx context.Context, job jobs.Job) admission.Rank {
@@ -155,18 +119,25 @@ func rank(ctx context.Context, job jobs.Job) admission.Rank {
 	return admission.Interactive
 }
 
-// encode fills e with the encoded image or, where the source cannot be decoded or encoded, with the source itself,
-// fresh for the minimum only.
-func (o *Optimizer) encode(ctx context.Context, e *cache.Entry, body []byte, plan transform.Plan, job jobs.Job, held *admission.Reservation, took *Timing) error {
+// encode completes a draft.
+func (o *Optimizer) encode(ctx context.Context, d draft, job jobs.Job, held *admission.Reservation, took *Timing) error {
+	body, plan := d.body, d.plan
 	spec := transform.Spec{Output: plan.Output, Width: job.Spec.Width, Quality: job.Spec.Quality}
-	leave, err := o.opts.Gate.Enter(ctx, rank(ctx, job), transform.Estimate(body, plan.Source, spec).Under(o.opts.MaxInputPixels))
+	waiting, wait := tracing.Start(ctx, spanWait)
+	leave, err := o.opts.Gate.Enter(waiting, rank(ctx, job), transform.Estimate(body, plan.Source, spec).Under(o.opts.MaxInputPixels))
+	wait.End()
 	if err != nil {
 		return err
 	}
 	started := time.Now()
 	out, err := func() ([]byte, error) {
 		defer leave()
-		return o.opts.Engine.Encode(ctx, body, spec)
+		ctx, span := tracing.Start(ctx, spanTransform)
+		ctx, stages := timed(ctx, span)
+		out, err := o.opts.Engine.Encode(ctx, body, spec)
+		recordStages(ctx, stages, started)
+		endTransform(span, plan, len(body), len(out), err)
+		return out, err
 	}()
 	took.Encode = time.Since(started)
 	o.opts.Observe.Encoded(plan, took.Encode, len(body), len(out), err)
@@ -175,56 +146,5 @@ func (o *Optimizer) encode(ctx context.Context, e *cache.Entry, body []byte, pla
 		// room, the result is there all the same.
 		_ = held.Resize(ctx, int64(len(out)))
 	}
-	var codec *transform.CodecError
-	switch {
-	case errors.As(err, &codec):
-		o.opts.Log.Warn("a source could not be encoded and is served as it is",
-			"href", job.Spec.Href, "type", plan.Source, "output", plan.Output, "error", err)
-		passThrough(e, body, plan.Source)
-		e.MaxAge = o.minimumAge()
-		if codec.TimedOut || codec.Crashed {
-			// That may have been a moment's shortage rather than the image: not for hours.
-			e.ExpiresAt = e.StoredAt.Add(min(passingFailure, o.opts.MinimumTTL))
-			e.MaxAge = min(e.MaxAge, int64(passingFailure/time.Second))
-		}
-	case err != nil:
-		return err
-	default:
-		e.Body, e.ContentType = out, plan.Output
-		sum := sha256.Sum256(out)
-		e.ETag = base64.RawURLEncoding.EncodeToString(sum[:])
-	}
-	return nil
-}
-
-func passThrough(e *cache.Entry, body []byte, contentType string) {
-	e.Body, e.ContentType, e.ETag = body, contentType, e.UpstreamETag
-}
-
-// passedThrough tells entries that hold the source's own bytes: Next.js marks them by equal entity tags.
-func passedThrough(e *cache.Entry) bool { return e.ETag == e.UpstreamETag }
-
-// renew confirms previous. Next.js keeps the max-age it had (previousOutput.maxAge || maxAge).
-func renew(previous *cache.Entry, src *fetch.Source, now time.Time, maxAge int64, minimum time.Duration) *cache.Entry {
-	if previous.MaxAge > 0 {
-		maxAge = previous.MaxAge
-	}
-	e := previous.Renewed(now, maxAge, minimum)
-	if src.ETag != "" {
-		e.SourceETag = src.ETag
-	}
-	if src.LastModified != "" {
-		e.SourceLastModified = src.LastModified
-	}
-	return e
-}
-
-// etagOf is the source's entity tag in Next.js' form: what upstream sent, or the hash of the bytes, as base64url.
-// Source: extractEtag in next/dist/server/image-optimizer/extract-etag.js.
-func etagOf(src *fetch.Source) string {
-	if src.ETag != "" {
-		return base64.RawURLEncoding.EncodeToString([]byte(src.ETag))
-	}
-	sum := sha256.Sum256(src.Body)
-	return base64.RawURLEncoding.EncodeToString(sum[:])
+	return o.fill(ctx, d, out, err)
 }

@@ -58,13 +58,16 @@ type Options struct {
 	// Limit is how many variants are warmed at most, those of the sources that were found first; 0 is all.
 	Limit int `flag:"limit"`
 
-	// Target is the server to warm, "http://host:port"; "" is none.
+	// Target is the server to warm, "http://host:port"; "" is the configured cache.
 	Target string `flag:"target"`
+	// Queue has the variants made by those who work on the configured queue.
+	Queue bool `flag:"queue"`
 	// Headers are sent to the target and with requests for pages, each "Name: value".
 	Headers []string `flag:"header"`
-	// Concurrency is how many variants are asked for at once.
+	// Concurrency is how many variants are asked for at once; without Target how many sources.
 	Concurrency int `flag:"concurrency"`
-	// Rate is how many requests a second the target gets at most, repeated ones included; 0 sets no limit.
+	// Rate is how many requests a second the target gets at most, repeated ones included; 0 sets no limit. With Queue it
+	// counts jobs, without either sources.
 	Rate float64 `flag:"rate"`
 	// Attempts is how often a variant is asked for when there is hope, the first time included. Pages too.
 	Attempts int `flag:"attempts"`
@@ -149,6 +152,9 @@ func (o *Options) Validate() error {
 	c.integer("limit", o.Limit, 0, maxLimit)
 	if o.Target != "" {
 		c.target(o.Target)
+		if o.Queue {
+			c.fail("queue", "", "goes without --target: either a server is asked, or a queue")
+		}
 	}
 	for _, h := range o.Headers {
 		if _, _, err := splitHeader(h); err != nil {

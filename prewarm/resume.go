@@ -10,7 +10,7 @@ import (
 
 // identity are the options that decide what is warmed and where: a journal belongs to them. How fast it goes, and how
 // often something is tried, may change from run to run.
-func (o *Options) identity(s *Site) map[string]string {
+func (o *Options) identity(s *Site, target string) map[string]string {
 	join := func(list []string) string { return strings.Join(list, " ") }
 	return map[string]string{
 		"--next-dir":  o.NextDir,
@@ -27,15 +27,15 @@ func (o *Options) identity(s *Site) map[string]string {
 		"--include":   join(o.Include),
 		"--exclude":   join(o.Exclude),
 		"--limit":     strconv.Itoa(o.Limit),
-		"--target":    redacted(o.Target),
+		"--target":    redacted(target),
 		"endpoint":    s.Endpoint(),
 	}
 }
 
-// OpenJournal opens the journal of o.Resume, or begins it. A file that is no journal, that belongs to other options, or
+// OpenJournal opens the journal of o.Resume, or begins it. target is RunOptions.Target. A file that is no journal, that belongs to other options, or
 // that another run uses is misuse: OptionErrors.
-func OpenJournal(o Options, s *Site) (*journal.Journal, error) {
-	j, err := journal.Open(o.Resume, o.identity(s))
+func OpenJournal(o Options, s *Site, target string) (*journal.Journal, error) {
+	j, err := journal.Open(o.Resume, o.identity(s, target))
 	var mismatch *journal.MismatchError
 	problem := ""
 	switch {

@@ -15,7 +15,7 @@ func TestRunResumes(t *testing.T) {
 	o := fromStdin()
 	o.Resume = filepath.Join(t.TempDir(), "journal")
 	open := func() *journal.Journal {
-		j, err := OpenJournal(o, site)
+		j, err := OpenJournal(o, site, o.Target)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,7 +88,7 @@ func TestRunWithoutJournal(t *testing.T) {
 	site := newSite(t, plainOptions())
 	o := fromStdin()
 	o.Resume = filepath.Join(t.TempDir(), "journal")
-	j, err := OpenJournal(o, site)
+	j, err := OpenJournal(o, site, o.Target)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,14 +108,14 @@ func TestOpenJournalErrors(t *testing.T) {
 	site := newSite(t, plainOptions())
 	o := fromStdin()
 	o.Resume = filepath.Join(t.TempDir(), "journal")
-	j, err := OpenJournal(o, site)
+	j, err := OpenJournal(o, site, o.Target)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer j.Close()
 	misuse := func(o Options, want string) {
 		t.Helper()
-		if _, err := OpenJournal(o, site); err == nil || !strings.Contains(err.Error(), want) || ExitCode(nil, err) != 2 {
+		if _, err := OpenJournal(o, site, o.Target); err == nil || !strings.Contains(err.Error(), want) || ExitCode(nil, err) != 2 {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}

@@ -1,9 +1,11 @@
 package transform
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -34,6 +36,31 @@ type Engine interface {
 	// the next time either; any other error (a cancelled context, no free codec) says nothing about the source.
 	Encode(ctx context.Context, src []byte, spec Spec) ([]byte, error)
 }
+
+// MultiEngine is an Engine that makes several results of one source at less cost than one after the other: it decodes the
+// source as seldom as possible.
+type MultiEngine interface {
+	Engine
+	// EncodeAll makes one result for each of specs, with the bytes that Encode gives. It calls done once for each, in any
+	// order, one call after the other, before it returns; the errors are those of Encode, and that of one says nothing
+	// about the others. Options.Timeout bounds each result.
+	EncodeAll(ctx context.Context, src []byte, specs []Spec, done func(i int, encoded []byte, err error))
+}
+
+// Order returns the indices of specs in the order in which they take the least memory and the fewest decodings: by
+// width, and for one width as they come.
+func Order(specs []Spec) []int {
+	order := make([]int, len(specs))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(specs[a].Width, specs[b].Width) })
+	return order
+}
+
+// MaxShared is how many bytes of decoded pixels are kept for other results of a source, 128 MiB: a colour photo of 44
+// megapixels. Of what is larger each result decodes for itself.
+const MaxShared = 128 << 20
 
 // Options tune an engine; they are Next.js' experimental.imgOpt… settings where one exists.
 type Options struct {

@@ -1,6 +1,9 @@
 package transform
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Cost is what encoding a source will take, as far as its header tells.
 type Cost struct {
@@ -96,6 +99,24 @@ func Estimate(src []byte, media string, spec Spec) Cost {
 	}
 }
 
+// EstimateAll is Estimate for several results that share what they have in common (see MultiEngine): the dearest of them,
+// and what is kept meanwhile for others, a decoded picture and a resized one of at most MaxShared bytes each. The decoded
+// one is counted even where it is gone by then.
+func EstimateAll(src []byte, media string, specs []Spec) Cost {
+	p, ok := readPicture(src, media)
+	if !ok || p.width <= 0 || p.height <= 0 {
+		return Cost{Bytes: int64(len(src)) + unknownBytes}
+	}
+	bytes := p.costAll(media, specs)
+	if p.turn != turnNone {
+		bytes = max(bytes, p.turned().costAll(media, specs))
+	}
+	return Cost{
+		Width: p.width, Height: p.height, Bands: p.bands, Known: true,
+		Bytes: int64(len(src)) + int64(min(bytes, math.MaxInt64/2)),
+	}
+}
+
 // turn says whether a picture is to be turned, as far as its header tells.
 type turn uint8
 
@@ -134,19 +155,7 @@ func (p picture) turned() picture {
 // cost is in bytes, without the source. Numbers are floating point so that no header makes them overflow.
 func (p picture) cost(media string, spec Spec) float64 {
 	width, height := float64(p.width), float64(p.height)
-	shrink := 1.0
-	if spec.Width > 0 {
-		shrink = max(1, width/float64(spec.Width))
-	}
-	target := max(1, width/min(shrink, width)) * max(1, height/min(shrink, height))
-
-	by := 1.0
-	if p.scaled {
-		by = min(shrink, height)
-		if media == JPEG {
-			by = jpegShrink(by)
-		}
-	}
+	target, by := p.target(media, spec)
 	channels := float64(p.bands * p.sample)
 	rows := (width / by) * channels * min(rowCaches*height/by, cachedRows)
 	switch {
@@ -164,6 +173,54 @@ func (p picture) cost(media string, spec Spec) float64 {
 		return baseBytes + p.metadata + max(decoder, rest+target*channels)
 	}
 	return baseBytes + p.metadata + decoder + rest
+}
+
+// costAll is in bytes, without the source.
+func (p picture) costAll(media string, specs []Spec) float64 {
+	dearest := 0.0
+	for _, spec := range specs {
+		cost := p.cost(media, spec)
+		if len(specs) > 1 {
+			target, by := p.target(media, spec)
+			if pixels := target * resizedBands; pixels <= MaxShared {
+				cost += pixels
+			}
+			decoded := float64(p.width) / by * float64(p.height) / by * float64(max(p.bands, 3)*p.sample)
+			if media != WebP && decoded <= MaxShared && p.shared(media, spec, by, specs) {
+				cost += decoded
+			}
+		}
+		dearest = max(dearest, cost)
+	}
+	return dearest
+}
+
+// resizedBands are those of a picture that encoders get: 8-bit colour and alpha.
+const resizedBands = 4
+
+// shared tells whether another width is made from the same decoded picture.
+func (p picture) shared(media string, spec Spec, by float64, specs []Spec) bool {
+	return slices.ContainsFunc(specs, func(other Spec) bool {
+		_, same := p.target(media, other)
+		return other.Width != spec.Width && same == by
+	})
+}
+
+// target is how many pixels a result has, and what the decoder shrinks each axis by.
+func (p picture) target(media string, spec Spec) (pixels, by float64) {
+	width, height := float64(p.width), float64(p.height)
+	shrink := 1.0
+	if spec.Width > 0 {
+		shrink = max(1, width/float64(spec.Width))
+	}
+	by = 1.0
+	if p.scaled {
+		by = min(shrink, height)
+		if media == JPEG {
+			by = jpegShrink(by)
+		}
+	}
+	return max(1, width/min(shrink, width)) * max(1, height/min(shrink, height)), by
 }
 
 func (p picture) encoder(media string, spec Spec, target float64) float64 {

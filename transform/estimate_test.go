@@ -7,6 +7,7 @@ import (
 	_ "image/gif"
 	_ "image/jpeg"
 	_ "image/png"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -164,6 +165,41 @@ func TestEstimateGrows(t *testing.T) {
 	huge := picture{width: 1<<31 - 1, height: 1<<31 - 1, bands: 4, sample: 8, decoder: 1e30}
 	if got := int64(min(huge.cost(TIFF, Spec{Output: PNG, Width: 0}), 1<<62)); got != 1<<62 {
 		t.Errorf("%d bytes for the largest picture there can be", got)
+	}
+}
+
+// Several results cost what the dearest of them costs, and what is kept for others; one costs what it costs alone.
+func TestEstimateOfSeveralResults(t *testing.T) {
+	specs := []Spec{{Output: WebP, Width: 640}, {Output: AVIF, Width: 1920}, {Output: WebP, Width: 1920}, {Output: AVIF, Width: 64}}
+	for c, src := range loadCorpus(t) {
+		media, err := Detect(src)
+		if err != nil {
+			continue
+		}
+		dearest := int64(0)
+		for _, spec := range specs {
+			alone := Estimate(src, media, spec)
+			dearest = max(dearest, alone.Bytes)
+			if got := EstimateAll(src, media, []Spec{spec}); got != alone {
+				t.Errorf("%s: %+v, alone %+v", c.Name, got, alone)
+			}
+		}
+		all := EstimateAll(src, media, specs)
+		if all.Bytes < dearest || all.Bytes > dearest+2*MaxShared || all.Known && all.Bytes == dearest {
+			t.Errorf("%s: %d bytes for all, %d for the dearest", c.Name, all.Bytes, dearest)
+		}
+	}
+	// 24 megapixels: both widths are made from what the decoder has shrunk by 2, which is 18 MB.
+	p := picture{width: 6000, height: 4000, bands: 3, sample: 1, scaled: true}
+	widths := []Spec{{Output: WebP, Width: 1920}, {Output: WebP, Width: 2000}}
+	kept := p.costAll(JPEG, widths) - p.cost(JPEG, widths[1])
+	if decoded, resized := 3000.0*2000*3, 2000.0*2000*4000/6000*4; math.Abs(kept-decoded-resized) > 1 {
+		t.Errorf("%.0f bytes are kept, want %.0f and %.0f", kept, decoded, resized)
+	}
+	// What is larger than MaxShared is not kept.
+	p = picture{width: 20000, height: 10000, bands: 3, sample: 1}
+	if kept := p.costAll(PNG, widths) - p.cost(PNG, widths[1]); kept != 2000*1000*4 {
+		t.Errorf("%.0f bytes are kept of a picture that is too large", kept)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding/unicode"
+
+	"imgopt/deployment"
 )
 
 // Next.js reads the query with `new URL(req.url, 'http://n').searchParams`
@@ -18,9 +20,9 @@ type queryParam struct {
 	count int
 }
 
-type queryParams struct{ url, w, q queryParam }
+type queryParams struct{ url, w, q, dpl queryParam }
 
-// parseQuery finds the three parameters. It reports false if a byte of the query cannot be part of a request line;
+// parseQuery finds the three parameters, and that of deployments, which Next.js leaves alone. It reports false if a byte of the query cannot be part of a request line;
 // Node's parser then answers before Next.js is asked.
 func parseQuery(raw string) (p queryParams, ok bool) {
 	for i := range len(raw) {
@@ -48,6 +50,8 @@ func parseQuery(raw string) (p queryParams, ok bool) {
 			param = &p.w
 		case "q":
 			param = &p.q
+		case deployment.Param:
+			param = &p.dpl
 		default:
 			continue
 		}

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"imgopt/deployment"
 	"imgopt/failure"
 )
 
@@ -45,6 +46,8 @@ type Options struct {
 	// LocalPatterns allow urls of the application. Nil allows all of them, an empty list none. The patterns that
 	// Next.js adds when it resolves a configuration have to be added by the caller.
 	LocalPatterns []LocalPattern
+	// Deployments has Check look for the id of a deployment, in which Next.js has no interest.
+	Deployments bool
 }
 
 // Rules are compiled options. They can be used by many goroutines.
@@ -56,6 +59,7 @@ type Rules struct {
 	remote         []remoteRule
 	local          []localRule
 	allLocal       bool
+	deployments    bool
 	staticPrefixes [2]string
 	warnings       []string
 }
@@ -78,6 +82,9 @@ type Params struct {
 	// it is what the client likes best. Next.js finds no encoder for such a type, encodes like the source and
 	// labels the result with the type it has not made.
 	Format string
+	// Deployment is the id of the version of the application that asks, for a relative url and with
+	// Options.Deployments; "" if the request names none, or none that deployment.Valid takes. It is not known to exist.
+	Deployment string
 }
 
 // Compile checks options and prepares them. The error is an *OptionError.
@@ -89,6 +96,8 @@ func Compile(o Options) (*Rules, error) {
 		formats:   slices.Clone(o.Formats),
 		domains:   slices.Clone(o.Domains),
 		allLocal:  o.LocalPatterns == nil,
+
+		deployments: o.Deployments,
 	}
 	if o.BasePath != "" && (!strings.HasPrefix(o.BasePath, "/") || strings.HasSuffix(o.BasePath, "/")) {
 		c.fail("basePath", o.BasePath, `is not allowed; it is empty or starts with "/" and does not end with one`)
@@ -152,7 +161,31 @@ func (r *Rules) Check(rawQuery, accept string) (Params, error) {
 	if p.Format, ok = negotiate(accept, r.formats); !ok {
 		return Params{}, unexpected(reasonAccept)
 	}
+	if r.deployments && !p.Absolute {
+		p.Deployment = deploymentOf(query.dpl.raw, p.URL)
+	}
 	return p, nil
+}
+
+// deploymentOf returns the id of the deployment that a request names: beside the url, where the pages of Next.js 16 have
+// it, or within, where a page that writes its urls itself may have it and Next.js' own pages look first
+// (next/dist/shared/lib/image-loader.js).
+func deploymentOf(param, url string) string {
+	if id := decodeParam(param); deployment.Valid(id) {
+		return strings.Clone(id) // nothing of the request is kept
+	}
+	url, _, _ = strings.Cut(url, "#")
+	if _, search, ok := strings.Cut(url, "?"); ok {
+		for pair := range strings.SplitSeq(search, "&") {
+			if value, ok := strings.CutPrefix(pair, deployment.Param+"="); ok {
+				if id := decodeParam(value); deployment.Valid(id) {
+					return strings.Clone(id)
+				}
+				return ""
+			}
+		}
+	}
+	return ""
 }
 
 func (r *Rules) checkURL(param queryParam, p *Params) *failure.Error {

@@ -107,11 +107,13 @@ func (e *edition) newPublic(c *config.Config, rules *validate.Rules) (err error)
 		Timeout:                   c.Timeout,
 		Log:                       access,
 		Observer:                  s.metrics,
+		Tracer:                    s.tracer(c),
 		Context:                   s.waiting,
 		MaxConns:                  s.maxConns,
 		ResponseMemory:            s.plan.responses,
 		Load:                      s.load,
 		Cached:                    images{e}.Cached,
+		DeploymentCookie:          deploymentCookie(c),
 		ServerTiming:              timings[c.Debug.ServerTiming],
 		ServerTimingToken:         c.Debug.ServerTimingToken,
 		Draining:                  s.readiness.Draining,
@@ -121,6 +123,14 @@ func (e *edition) newPublic(c *config.Config, rules *validate.Rules) (err error)
 		e.servePublic = e.public.Server().Handler
 	}
 	return err
+}
+
+// deploymentCookie is "" where versions have no origins of their own: cookies are then nobody's business.
+func deploymentCookie(c *config.Config) string {
+	if len(c.Deployment.Origin) == 0 {
+		return ""
+	}
+	return c.Deployment.Cookie
 }
 
 // publicURL is the endpoint as a person on this machine reaches it.

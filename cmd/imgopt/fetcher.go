@@ -14,12 +14,14 @@ import (
 func newFetcher(c *config.Config, rules *validate.Rules, log *slog.Logger) (*fetch.Client, error) {
 	o := fetch.Options{
 		Origins:         c.Origin,
+		Deployments:     fetch.DeploymentOptions{Origins: c.Deployment.Origin, IDs: c.Deployment.IDs, Own: c.OwnDeployment()},
 		BasePath:        c.BasePath,
 		Timeout:         c.Fetch.Timeout,
 		MaxBody:         int64(c.Images.MaximumResponseBody),
 		MaxRedirects:    c.Images.MaximumRedirects,
 		AllowLocalIP:    c.Images.DangerouslyAllowLocalIP,
 		MaxConnsPerHost: c.Fetch.MaxConnsPerHost,
+		PropagateTrace:  c.Tracing.PropagateToOrigin,
 		Breaker: fetch.BreakerOptions{
 			Failures: c.Fetch.Breaker.Failures,
 			OpenFor:  c.Fetch.Breaker.OpenFor,

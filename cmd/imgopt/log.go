@@ -9,6 +9,7 @@ import (
 
 	"imgopt/config"
 	"imgopt/handler"
+	"imgopt/tracing"
 )
 
 // newLogger makes the logger that the configuration asks for.
@@ -18,9 +19,9 @@ func newLogger(w io.Writer, c config.Log) *slog.Logger {
 	_ = level.UnmarshalText([]byte(c.Level))
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: redact}
 	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+		return slog.New(tracing.LogHandler(slog.NewJSONHandler(w, options)))
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(tracing.LogHandler(slog.NewTextHandler(w, options)))
 }
 
 // redact keeps what gives access to a source (user names, signatures, tokens in urls) out of every room's log lines.

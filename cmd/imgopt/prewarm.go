@@ -26,10 +26,17 @@ func prewarmCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prewarm",
 		Short: "Ask for every image variant of a site before its visitors do",
-		Long: "Ask for every image variant of a site before its visitors do: exactly what browsers would ask for, as found in a\n" +
-			"Next.js build, a sitemap, a crawl or a list, each once. The target is any server with this endpoint, Next.js\n" +
-			"included. Exit code 0: all that was asked for is warm; 1: something is not; 2: misuse.",
-		Example: "  imgopt prewarm --next-dir .next --target http://127.0.0.1:3001\n" +
+		Long: `Make every image variant of a site before its visitors ask for it: exactly what browsers would ask for, as found in a
+Next.js build, a sitemap, a crawl or a list, each once.
+
+With --target a server is asked for them, any one with this endpoint, Next.js included. Without, they are made here and put
+into the cache of the configuration (cache.disk, and Valkey with storage.type: valkey), where "imgopt serve" with the same
+configuration finds them, running or not: each source is fetched once and decoded as seldom as possible. With --queue they
+are put into the shared queue of the configuration instead, to be made by its workers when they have nothing else to do.
+
+Exit code 0: all that was asked for is warm; 1: something is not; 2: misuse.`,
+		Example: "  imgopt prewarm --config imgopt.yaml --next-dir .next\n" +
+			"  imgopt prewarm --next-dir .next --target http://127.0.0.1:3001\n" +
 			"  imgopt prewarm --sitemap https://shop.example/sitemap.xml --target https://shop.example --resume warm.journal\n" +
 			"  imgopt prewarm --next-dir .next --dry-run",
 		Args: noArguments,
@@ -54,10 +61,11 @@ func prewarmCommand() *cobra.Command {
 	f.StringArrayVar(&o.Include, "include", nil, "only sources that match the glob; may be repeated")
 	f.StringArrayVar(&o.Exclude, "exclude", nil, "no sources that match the glob; may be repeated")
 	f.IntVar(&o.Limit, "limit", 0, "how many variants are warmed at most; 0 is all")
-	f.StringVar(&o.Target, "target", "", "the server to warm: http://host:port")
+	f.StringVar(&o.Target, "target", "", "the server to warm: http://host:port; without, the cache of the configuration is filled")
+	f.BoolVar(&o.Queue, "queue", false, "have the variants made by the workers of the configured Valkey queue")
 	f.StringArrayVar(&o.Headers, "header", nil, "header for the target and for pages, \"Name: value\"; may be repeated")
-	f.IntVar(&o.Concurrency, "concurrency", o.Concurrency, "how many variants are asked for at once")
-	f.Float64Var(&o.Rate, "rate", 0, "how many requests a second the target gets at most; 0 sets no limit")
+	f.IntVar(&o.Concurrency, "concurrency", o.Concurrency, "how many variants are asked for at once; without --target, how many sources")
+	f.Float64Var(&o.Rate, "rate", 0, "how many requests a second the target gets at most, or the queue jobs, or, without either, how many sources are begun; 0 sets no limit")
 	f.IntVar(&o.Attempts, "attempts", o.Attempts, "how often a variant is asked for when there is hope")
 	f.DurationVar(&o.Timeout, "attempt-timeout", o.Timeout, "how long one attempt may take")
 	f.BoolVar(&o.Verify, "verify", o.Verify, "ask for everything once more at the end: only a hit is warm")
@@ -76,15 +84,17 @@ func runPrewarm(cmd *cobra.Command, s *settings, o *prewarmFlags) error {
 	if o.NextDir != "" { // unless a rule is given otherwise
 		s.given = append([]config.Flag{{Name: "nextDir", Value: o.NextDir}}, s.given...)
 	}
-	c, _, err := s.load()
+	c, from, err := s.load()
 	if err != nil {
 		return err
 	}
-	if !o.dryRun && o.Target == "" {
-		return misuse{errors.New("--target is needed: the server to warm, such as http://127.0.0.1:3001")}
-	}
 	if err := o.Validate(); err != nil {
 		return prewarmError(err)
+	}
+	if !o.dryRun && o.Target == "" {
+		if err := warmable(c, o.Queue); err != nil {
+			return err
+		}
 	}
 	site, err := prewarm.NewSite(prewarm.SiteOptions{
 		Options:       rulesOf(c),
@@ -113,7 +123,7 @@ func runPrewarm(cmd *cobra.Command, s *settings, o *prewarmFlags) error {
 		}
 		return plan.WriteText(cmd.OutOrStdout())
 	}
-	report, err := warm(cmd, site, plan, o, shown)
+	report, err := warm(cmd, c, from, site, plan, o, shown)
 	if err != nil {
 		return prewarmError(err)
 	}
@@ -131,22 +141,52 @@ func runPrewarm(cmd *cobra.Command, s *settings, o *prewarmFlags) error {
 	return nil
 }
 
-func warm(cmd *cobra.Command, site *prewarm.Site, plan *prewarm.Plan, o *prewarmFlags, shown prewarm.Progress) (*prewarm.Report, error) {
-	target, err := prewarm.NewTarget(site, o.Options)
-	if err != nil {
-		return nil, err
+func warm(cmd *cobra.Command, c *config.Config, from *config.Provenance, site *prewarm.Site, plan *prewarm.Plan, o *prewarmFlags, shown prewarm.Progress) (_ *prewarm.Report, err error) {
+	run := prewarm.RunOptions{Concurrency: o.Concurrency, Verify: o.Verify, Target: o.Target}
+	switch {
+	case o.Queue:
+		run.Target = "queue " + c.Storage.URL
+	case o.Target == "":
+		run.Target = cacheName(c)
 	}
-	defer target.Close()
 	var done *journal.Journal
 	if o.Resume != "" {
-		if done, err = prewarm.OpenJournal(o.Options, site); err != nil {
+		if done, err = prewarm.OpenJournal(o.Options, site, run.Target); err != nil {
 			return nil, err
 		}
 		defer done.Close()
+		run.Journal = done
 	}
-	return prewarm.Run(cmd.Context(), plan, target, prewarm.RunOptions{
-		Concurrency: o.Concurrency, Batch: 1, Verify: o.Verify, Journal: done, Target: o.Target,
-	}, shown), nil
+	if o.Target != "" {
+		target, err := prewarm.NewTarget(site, o.Options)
+		if err != nil {
+			return nil, err
+		}
+		defer target.Close()
+		run.Batch = 1
+		return prewarm.Run(cmd.Context(), plan, target, run, shown), nil
+	}
+	w, err := openWarmer(cmd.Context(), c, from, o.Queue, cmd.ErrOrStderr())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	if o.Queue {
+		return prewarm.Run(cmd.Context(), plan, prewarm.NewQueued(w, o.Options), run, shown), nil
+	}
+	return prewarm.Run(cmd.Context(), plan, prewarm.NewDirect(w, o.Options), run, shown), nil
+}
+
+// cacheName names a cache for the report.
+func cacheName(c *config.Config) string {
+	var names []string
+	if path, _, ok := c.DiskCache(); ok {
+		names = append(names, "cache "+path)
+	}
+	if c.Shared() {
+		names = append(names, "cache "+c.Storage.URL)
+	}
+	return strings.Join(names, ", ")
 }
 
 // prewarmError makes misuse of what is one.

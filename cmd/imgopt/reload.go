@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -149,6 +150,9 @@ func (r *reloader) replace(ctx context.Context) (report handler.ReloadReport, er
 		return handler.ReloadReport{}, fmt.Errorf("only a restart can put this in force: %w", err)
 	}
 	report.Changed = config.Diff(old, mixed)
+	if old.OwnDeployment() != mixed.OwnDeployment() && !slices.Contains(report.Changed, "nextDir") {
+		report.Changed = append(report.Changed, "nextDir") // the same folder, another version in it
+	}
 	if len(report.Changed) > 0 {
 		e, err := r.service.newEdition(mixed)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"imgopt/config"
+	"imgopt/deployment"
 	"imgopt/fetch"
 	"imgopt/handler"
 	"imgopt/optimizer"
@@ -67,17 +68,31 @@ func (e *edition) discard() {
 	_ = e.close(ctx) // it is not what went wrong
 }
 
-// newOptimizer opens the queue and starts working on it.
-func (e *edition) newOptimizer(c *config.Config) (err error) {
-	s := e.service
+// originParts says where relative urls are fetched, and where for other versions of the application. A build whose folder
+// is an origin is a part of the first where there are versions: another build's images have other keys, also where
+// processes with both share a cache.
+func originParts(c *config.Config) (origins, others string) {
+	origins, others = strings.Join(c.Origin, " "), strings.Join(c.Deployment.Origin, " ")
+	if own := c.OwnDeployment(); own != "" {
+		origins += " " + deployment.Param + "=" + own
+	}
+	return origins, others
+}
+
+// optimizerOptions are those that every optimizer with a configuration has in common, so that all find the same entries,
+// and the version of its jobs.
+func (s *service) optimizerOptions(c *config.Config, fetcher *fetch.Client) (optimizer.Options, string) {
 	keyParts := []string{libvips.Version(), engineOptions(c).Fingerprint(), fmt.Sprintf("svg=%t", c.Images.DangerouslyAllowSVG)}
-	origins := strings.Join(c.Origin, " ")
+	origins, others := originParts(c)
 	// A job stored by a process that would fetch elsewhere is not this one's.
-	e.version = queueVersion(append(keyParts[:len(keyParts):len(keyParts)], origins))
-	options := optimizer.Options{
+	versionParts := append(keyParts[:len(keyParts):len(keyParts)], origins)
+	if others != "" {
+		versionParts = append(versionParts, others)
+	}
+	return optimizer.Options{
 		Store:   s.store,
 		Memory:  s.memory,
-		Fetcher: e.fetcher,
+		Fetcher: fetcher,
 		Engine:  s.engine,
 		Bytes:   s.bytes,
 		Gate:    s.gate,
@@ -91,7 +106,18 @@ func (e *edition) newOptimizer(c *config.Config) (err error) {
 		KeyParts:   keyParts,
 		Origins:    origins,
 		Log:        s.log,
-	}
+
+		Deployments:       fetcher,
+		DeploymentOrigins: others,
+	}, queueVersion(versionParts)
+}
+
+// newOptimizer opens the queue and starts working on it.
+func (e *edition) newOptimizer(c *config.Config) (err error) {
+	s := e.service
+	options, version := s.optimizerOptions(c, e.fetcher)
+	e.version = version
+	options.Jobs.Tracer = s.tracer(c)
 	if s.shared != nil {
 		if e.queue, err = s.shared.newQueue(c, s.log, e.version, queueLimits(c)); err != nil {
 			return err

@@ -8,6 +8,9 @@ var reloadable = map[string]bool{
 	"adminListen":                    false,
 	"origin":                         true,
 	"nextDir":                        true,
+	"deployment.origin":              true,
+	"deployment.ids":                 true,
+	"deployment.cookie":              true,
 	"basePath":                       true,
 	"trailingSlash":                  true,
 	"skipTrailingSlashRedirect":      true,
@@ -76,6 +79,12 @@ var reloadable = map[string]bool{
 	"log.level":                      false,
 	"log.format":                     false,
 	"log.access":                     false, // the server itself logs what is no request
+	"tracing.endpoint":               false, // what sends traces is started once
+	"tracing.headers":                false,
+	"tracing.timeout":                false,
+	"tracing.sampleRatio":            true,
+	"tracing.trustParent":            true,
+	"tracing.propagateToOrigin":      true,
 	"debug.pprof":                    true,
 	"debug.serverTiming":             true,
 	"debug.serverTimingToken":        true,

@@ -14,6 +14,7 @@ func rulesOf(c *config.Config) validate.Options {
 		Qualities:   c.Images.Qualities,
 		Formats:     c.Images.Formats,
 		Domains:     c.Images.Domains,
+		Deployments: len(c.Deployment.Origin) > 0,
 	}
 	for _, p := range c.Images.RemotePatterns {
 		o.RemotePatterns = append(o.RemotePatterns, validate.RemotePattern{

@@ -22,6 +22,7 @@ import (
 	"imgopt/handler/metrics"
 	"imgopt/jobs"
 	"imgopt/optimizer"
+	"imgopt/tracing/export"
 	"imgopt/transform"
 	"imgopt/transform/codec"
 	"imgopt/transform/libvips"
@@ -47,6 +48,7 @@ type service struct {
 	memory      optimizer.Memory
 	store       *cache.Tiered
 	metrics     *metrics.Metrics
+	traces      *export.Exporter // nil if tracing is off
 	registry    *prometheus.Registry
 	plan        memoryPlan
 	log         *slog.Logger
@@ -72,6 +74,9 @@ func newService(first reading, read func() (reading, error), plan memoryPlan, lo
 	s.metrics, err = metrics.New(s.registry, metrics.Build{Version: version, Libvips: libvips.Version()})
 	if err != nil {
 		return nil, fmt.Errorf("setting up the metrics: %w", err)
+	}
+	if s.traces, err = openTraces(c, log); err != nil {
+		return nil, err
 	}
 	if c.Shared() {
 		if s.shared, err = openShared(c, log); err != nil {
@@ -110,6 +115,7 @@ func (s *service) watch() error {
 		),
 		s.metrics.WatchFetch(func() int { return s.editions.inForce().fetcher.Stats().OpenCircuits }),
 		s.metrics.WatchJobs(s.editions.jobs),
+		s.watchTraces(),
 	)
 }
 
@@ -273,6 +279,7 @@ func (s *service) close(ctx context.Context) error {
 	if s.shared != nil {
 		errs = append(errs, s.shared.client.Close()) // the cache and the queue used it to the end
 	}
+	errs = append(errs, s.closeTraces()) // by now all spans have ended
 	return errors.Join(errs...)
 }
 

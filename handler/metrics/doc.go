@@ -80,6 +80,9 @@
 //	imgopt_purges_pending                       gauge                              purges that the other replicas do not know yet
 //	imgopt_purge_errors_total                   counter                            failures to store purges or to share them
 //	imgopt_purges_synced_timestamp_seconds      gauge                              when the purges of all replicas were last known here; 0 if never
+//	imgopt_trace_spans_exported_total           counter                            spans that the collector has taken
+//	imgopt_trace_spans_dropped_total            counter    reason                  spans dropped: overflow (too many waited), failed (not to be sent)
+//	imgopt_trace_spans_waiting                  gauge                              spans that wait for the collector, or are under way to it
 //	imgopt_reload_successful                    gauge                              1 if the configuration last read is in force, 0 if it was refused
 //	imgopt_reload_success_timestamp_seconds     gauge                              when the configuration in force was read
 //	imgopt_reload_failures_total                counter                            configurations refused when read again
@@ -93,6 +96,8 @@
 // _dead_letters then say the same in every process, and so do imgopt_jobs_queued and imgopt_jobs_oldest_wait_seconds
 // as long as nothing was relocated: take their maximum, not their sum. Neither is there while the queue cannot be
 // asked. Of the tier that is in Valkey there are neither entries, bytes nor evictions: Valkey's own metrics have them.
+//
+// The metrics of traces are there while tracing is on (tracing.endpoint).
 //
 // Beside these there are the go_ and process_ metrics of client_golang.
 //

@@ -104,6 +104,9 @@ func everything(t *testing.T) (*prometheus.Registry, *Metrics) {
 	); err != nil {
 		t.Fatal(err)
 	}
+	if err := m.WatchTraces(func() TraceStats { return TraceStats{Exported: 1, Overflowed: 2, Failed: 3, Waiting: 4} }); err != nil {
+		t.Fatal(err)
+	}
 	watchShared(t, m)
 	return r, m
 }
@@ -193,6 +196,10 @@ func TestValues(t *testing.T) {
 		`imgopt_http_requests_total{cache="none",reason="none",status="5xx"} 1`,
 		`imgopt_http_requests_total{cache="none",reason="client_gone",status="4xx"} 1`,
 		`imgopt_http_clients_gone_total 1`,
+		`imgopt_trace_spans_exported_total 1`,
+		`imgopt_trace_spans_dropped_total{reason="overflow"} 2`,
+		`imgopt_trace_spans_dropped_total{reason="failed"} 3`,
+		`imgopt_trace_spans_waiting 4`,
 		`imgopt_http_waiting 0`,
 		`imgopt_http_connections 0`,
 		`imgopt_http_response_memory_bytes 0`,

@@ -20,6 +20,7 @@ const format = "1"
 const (
 	maxHref   = 8 << 10
 	maxFormat = 128
+	maxName   = 128
 	maxRef    = 1 << 10
 	maxReason = 64
 	maxText   = 1 << 10
@@ -32,6 +33,13 @@ var (
 	errTrailer = errors.New("something follows")
 )
 
+// Flags of an item. One without a deployment reads as it did before there were any.
+const (
+	flagAbsolute = 1 << iota
+	flagDeployment
+	flagItemMax
+)
+
 // appendItem encodes what of an item never changes while it is queued.
 func appendItem(b []byte, s jobs.Spec) ([]byte, error) {
 	switch {
@@ -39,31 +47,43 @@ func appendItem(b []byte, s jobs.Spec) ([]byte, error) {
 		return nil, fmt.Errorf("an href of %d bytes, the queue takes %d", len(s.Href), maxHref)
 	case len(s.Format) > maxFormat:
 		return nil, fmt.Errorf("a format of %d bytes, the queue takes %d", len(s.Format), maxFormat)
+	case len(s.Deployment) > maxName:
+		return nil, fmt.Errorf("the name of a deployment of %d bytes, the queue takes %d", len(s.Deployment), maxName)
 	case s.Width < 0 || s.Width > maxNumber || s.Quality < 0 || s.Quality > maxNumber:
 		return nil, fmt.Errorf("a width of %d and a quality of %d", s.Width, s.Quality)
 	}
-	absolute := byte(0)
+	flags := byte(0)
 	if s.Absolute {
-		absolute = 1
+		flags |= flagAbsolute
 	}
-	b = append(b, absolute)
+	if s.Deployment != "" {
+		flags |= flagDeployment
+	}
+	b = append(b, flags)
 	b = binary.AppendUvarint(b, uint64(s.Width))
 	b = binary.AppendUvarint(b, uint64(s.Quality))
 	b = appendString(b, s.Format)
-	return appendString(b, s.Href), nil
+	b = appendString(b, s.Href)
+	if s.Deployment != "" {
+		b = appendString(b, s.Deployment)
+	}
+	return b, nil
 }
 
 func decodeItem(b []byte) (s jobs.Spec, err error) {
 	r := reader{b: b}
-	switch r.byte() {
-	case 0:
-	case 1:
-		s.Absolute = true
-	default:
+	flags := r.byte()
+	if flags >= flagItemMax {
 		r.fail(errors.New("unknown flags"))
 	}
+	s.Absolute = flags&flagAbsolute != 0
 	s.Width, s.Quality = int(r.number(maxNumber)), int(r.number(maxNumber))
 	s.Format, s.Href = r.string(maxFormat), r.string(maxHref)
+	if flags&flagDeployment != 0 {
+		if s.Deployment = r.string(maxName); s.Deployment == "" {
+			r.fail(errors.New("a deployment without a name"))
+		}
+	}
 	return s, r.end("a job")
 }
 

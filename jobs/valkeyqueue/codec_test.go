@@ -15,6 +15,8 @@ import (
 var specs = []jobs.Spec{
 	{},
 	{Href: "/a.png", Width: 64, Quality: 75, Format: "image/webp"},
+	{Href: "/a.png", Width: 64, Quality: 75, Deployment: "v1"},
+	{Href: "https://a", Absolute: true, Deployment: strings.Repeat("z", maxName)},
 	{Href: "https://example.com/\xff\n?a=\"b\"", Absolute: true, Width: 3840, Quality: 100, Format: "image/avif"},
 	{Href: strings.Repeat("x", maxHref), Format: strings.Repeat("y", maxFormat), Width: maxNumber, Quality: maxNumber},
 }
@@ -48,7 +50,7 @@ func TestItemCodec(t *testing.T) {
 	}
 	for _, s := range []jobs.Spec{
 		{Href: strings.Repeat("x", maxHref+1)}, {Format: strings.Repeat("x", maxFormat+1)}, {Width: -1}, {Width: maxNumber + 1},
-		{Quality: -1}, {Quality: maxNumber + 1},
+		{Quality: -1}, {Quality: maxNumber + 1}, {Deployment: strings.Repeat("x", maxName+1)},
 	} {
 		if _, err := appendItem(nil, s); err == nil {
 			t.Errorf("%.100v was encoded", s)

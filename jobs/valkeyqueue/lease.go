@@ -117,7 +117,7 @@ func (q *Queue) tryLease(ctx context.Context, p jobs.Priority, ttl time.Duration
 		return l, 0, err
 	}
 	switch {
-	case len(reply) == 10 && reply[0] == "L":
+	case len(reply) == 11 && reply[0] == "L":
 		return q.leased(reply, token, ttl, middle)
 	case len(reply) == 3 && reply[0] == "E":
 		q.countStale(reply[2])
@@ -169,7 +169,7 @@ func (q *Queue) leased(reply []string, token string, ttl time.Duration, at time.
 		q.beatSoon()
 		return jobs.Lease{}, 0, nil
 	}
-	l.Token = token
+	l.Token, l.Trace = token, decodeTrace(reply[10])
 	return l, 0, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"imgopt/jobs"
+	"imgopt/tracing"
 	"imgopt/valkey"
 )
 
@@ -175,7 +176,11 @@ func (q *Queue) Enqueue(ctx context.Context, item jobs.Item) (joined bool, err e
 		}
 		return false, err
 	}
-	return q.enqueued(item, reply)
+	joined, err = q.enqueued(item, reply)
+	if joined && item.Priority == jobs.Interactive && len(reply) > 1 {
+		tracing.LinkTo(ctx, decodeTrace(reply[1]))
+	}
+	return joined, err
 }
 
 func (q *Queue) enqueue(ctx context.Context, item jobs.Item, encoded []byte, anew string) ([]string, error) {
@@ -190,7 +195,8 @@ func (q *Queue) enqueue(ctx context.Context, item jobs.Item, encoded []byte, ane
 	m, err := q.run(ctx, scripts.enqueue, enqueueWithin, "enqueueing a job",
 		string(item.Key[:]), digit(item.Priority), q.replica, valkey.Binary(encoded), strconv.Itoa(int(item.Kind)),
 		micros(max(0, time.Since(item.EnqueuedAt))), left, anew, strconv.Itoa(limit),
-		strconv.FormatFloat(q.o.Limits.OriginShare, 'g', -1, 64), strconv.Itoa(shardOf(item.Spec)))
+		strconv.FormatFloat(q.o.Limits.OriginShare, 'g', -1, 64), strconv.Itoa(shardOf(item.Spec)),
+		encodeTrace(item.Trace))
 	if err != nil {
 		return nil, err
 	}

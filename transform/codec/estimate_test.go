@@ -37,6 +37,14 @@ func statusBytes(t testing.TB, pid int, name string) int64 {
 // included, code that the small image before it has brought in left out.
 func realPeak(t testing.TB, p *Pool, small, src []byte, spec transform.Spec) (int64, error) {
 	t.Helper()
+	return peakOf(t, p, small, spec, func(proc *process) error {
+		_, _, err := proc.run(t.Context(), src, spec, 0, &p.oom) // what fails costs memory, too
+		return err
+	})
+}
+
+func peakOf(t testing.TB, p *Pool, small []byte, spec transform.Spec, work func(*process) error) (int64, error) {
+	t.Helper()
 	proc, err := p.launcher.start(&p.settings)
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +59,7 @@ func realPeak(t testing.TB, p *Pool, small, src []byte, spec transform.Spec) (in
 		t.Fatal(err)
 	}
 	before := statusBytes(t, pid, "VmRSS:")
-	_, _, err = proc.run(t.Context(), src, spec, 0, &p.oom) // what fails costs memory, too
+	err = work(proc)
 	return statusBytes(t, pid, "VmHWM:") - before, err
 }
 
@@ -75,6 +83,34 @@ func compareEstimate(t *testing.T, p *Pool, name string, small, src []byte, medi
 	// What is refused half-way may cost next to nothing.
 	if estimate < peak*8/10 || failed == nil && estimate > max(little, absurd*peak) {
 		t.Errorf("not near: %s", line)
+	}
+}
+
+// transform.EstimateAll against the memory that all of Next.js' widths in two formats take in one process.
+func TestEstimateCoversSeveralResults(t *testing.T) {
+	p := measuringPool(t)
+	var specs []transform.Spec
+	for _, width := range []int{64, 256, 640, 750, 828, 1080, 1200} {
+		for _, output := range []string{transform.WebP, transform.JPEG} {
+			specs = append(specs, transform.Spec{Output: output, Width: width, Quality: 75})
+		}
+	}
+	src, small := jpegOf(t, noise(2400, 1600)), jpegOf(t, noise(96, 64))
+	peak, err := peakOf(t, p, small, specs[0], func(proc *process) error {
+		_, err := proc.runAll(t.Context(), src, specs, 0, &p.oom, func(_ []byte, _ reply, err error) {
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	estimate := transform.EstimateAll(src, transform.JPEG, specs).Bytes
+	t.Logf("%.1f MB, estimated %.1f MB", float64(peak)/1e6, float64(estimate)/1e6)
+	if estimate < peak*8/10 || estimate > 6*peak {
+		t.Error("not near")
 	}
 }
 

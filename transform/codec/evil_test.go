@@ -2,6 +2,7 @@ package codec
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -67,6 +68,20 @@ func serveEvil() error {
 		if err != nil || n == 0 {
 			return err
 		}
+		if isMany(packet[:n]) {
+			m, err := parseMany(packet[:n], len(source.data))
+			if err != nil {
+				return err
+			}
+			if name, ok := strings.CutPrefix(string(source.data[:m.source]), evilPrefix); ok {
+				tricks[name].do(request{seq: m.seq, source: m.source, spec: m.specs[0]}, result.data)
+				continue
+			}
+			if err := serveMany(packet[:n], source.data, result.data, settings.Options); err != nil {
+				return err
+			}
+			continue
+		}
 		req, err := parseRequest(packet[:n], len(source.data))
 		if err != nil {
 			return err
@@ -75,7 +90,10 @@ func serveEvil() error {
 			tricks[name].do(req, result.data)
 			continue
 		}
-		if err := send(work(req, source.data, result.data, settings.Options).append(nil)); err != nil {
+		rep := work(req.seq, result.data, func(use func([]byte) error) error {
+			return libvips.Run(context.Background(), source.data[:req.source], req.spec, settings.Options, use)
+		})
+		if err := send(rep.append(nil)); err != nil {
 			return err
 		}
 	}

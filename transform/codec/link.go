@@ -76,24 +76,69 @@ func (l *link) ask(ctx context.Context, src []byte, spec transform.Spec, limit t
 	l.seq = rand.Uint64() // so that an answer sent ahead of the question is none
 	l.hand(src)
 	defer l.source.trim(len(src), keepSource)
+	defer l.interruptible(ctx)()
+	if err := l.tell(request{seq: l.seq, source: len(src), spec: spec}.append(l.packet[:0])); err != nil {
+		return nil, reply{}, err
+	}
+	return l.take(ctx, limit, watch)
+}
 
+// askAll has several results made. The limit is one result's. got is called with each, in order, while the next one is
+// made; out and rep are those of ask. An error, which is that of ask, is about the result after the last one of got.
+func (l *link) askAll(ctx context.Context, src []byte, specs []transform.Spec, limit time.Duration, watch func() error, got func(out []byte, rep reply)) error {
+	l.seq = rand.Uint64()
+	l.hand(src)
+	defer l.source.trim(len(src), keepSource)
+	defer l.interruptible(ctx)()
+	if err := l.tell(many{seq: l.seq, source: len(src), specs: specs}.append(l.packet[:0])); err != nil {
+		return err
+	}
+	for i := range specs {
+		out, rep, err := l.take(ctx, limit, watch)
+		if err != nil {
+			return err
+		}
+		if i < len(specs)-1 {
+			if err := l.tell(appendNext(l.packet[:0], l.seq)); err != nil {
+				// It has begun to work on the next one.
+				got(out, rep)
+				return fmt.Errorf("%w: %v", errBroken, err)
+			}
+			l.seq++
+		}
+		got(out, rep)
+	}
+	return nil
+}
+
+// interruptible makes the end of ctx end the wait for answers. What it returns is to be called at the end.
+func (l *link) interruptible(ctx context.Context) (end func()) {
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(interrupted)
 		_ = l.control.SetReadDeadline(time.Unix(1, 0))
 	})
-	defer func() {
+	return func() {
 		if !stop() {
 			<-interrupted // or it would move the deadline of the next job
 		}
-	}()
-	// Only a process that answers without ever reading a question can keep this from being written.
+	}
+}
+
+// tell sends a packet. The error is errNotSent. Only a process that answers without ever reading a question can keep it
+// from being written.
+func (l *link) tell(packet []byte) error {
 	if err := l.control.SetWriteDeadline(time.Now().Add(watchEvery)); err != nil {
-		return nil, reply{}, fmt.Errorf("%w: %w", errNotSent, err)
+		return fmt.Errorf("%w: %w", errNotSent, err)
 	}
-	if _, err := l.control.Write(request{seq: l.seq, source: len(src), spec: spec}.append(l.packet[:0])); err != nil {
-		return nil, reply{}, fmt.Errorf("%w: %w", errNotSent, err)
+	if _, err := l.control.Write(packet); err != nil {
+		return fmt.Errorf("%w: %w", errNotSent, err)
 	}
+	return nil
+}
+
+// take waits for the answer to l.seq and takes the result out of its area.
+func (l *link) take(ctx context.Context, limit time.Duration, watch func() error) ([]byte, reply, error) {
 	rep, err := l.answer(ctx, limit, watch)
 	switch {
 	case err != nil && ctx.Err() != nil:

@@ -43,7 +43,14 @@ func (s *script) play() {
 			b := make([]byte, maxMessage)
 			_ = unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 5000})
 			if n, _, err := unix.Recvfrom(s.fd, b, 0); err == nil {
-				req, _ = parseRequest(b[:max(n, 0)], fuzzArea)
+				b = b[:max(n, 0)]
+				if m, err := parseMany(b, fuzzArea); err == nil {
+					req.seq = m.seq
+				} else if taken, err := parseNext(b); err == nil {
+					req.seq = taken + 1
+				} else {
+					req, _ = parseRequest(b, fuzzArea)
+				}
 			}
 		case 1: // anything
 			s.send(s.next(int(s.next(1)[0])))

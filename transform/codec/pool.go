@@ -8,6 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+
+	"imgopt/tracing"
 	"imgopt/transform"
 )
 
@@ -29,7 +32,7 @@ type Pool struct {
 	live map[*process]struct{}
 }
 
-var _ transform.Engine = (*Pool)(nil)
+var _ transform.MultiEngine = (*Pool)(nil)
 
 // ErrClosed is returned by Encode once the pool is closing.
 var ErrClosed = errors.New("codec pool is closed")
@@ -100,9 +103,8 @@ func (p *Pool) Encode(ctx context.Context, src []byte, spec transform.Spec) ([]b
 	if len(src) == 0 {
 		return nil, &transform.CodecError{Message: "empty source"}
 	}
-	if p.poison.knows(src) {
-		p.stats.poisoned.Add(1)
-		return nil, &transform.CodecError{Message: "this source has crashed two codec processes", Crashed: true, Poisoned: true}
+	if err := p.poisoned(src); err != nil {
+		return nil, err
 	}
 	var past attempts
 	for {
@@ -118,39 +120,81 @@ func (p *Pool) Encode(ctx context.Context, src []byte, spec transform.Spec) ([]b
 	}
 }
 
+// poisoned returns the error for a source that is not tried any more.
+func (p *Pool) poisoned(src []byte) error {
+	if !p.poison.knows(src) {
+		return nil
+	}
+	p.stats.poisoned.Add(1)
+	return &transform.CodecError{Message: "this source has crashed two codec processes", Crashed: true, Poisoned: true}
+}
+
 // try runs one job in one process.
 func (p *Pool) try(ctx context.Context, src []byte, spec transform.Spec) ([]byte, error) {
-	if err := p.enter(); err != nil {
+	proc, begun, err := p.begin(ctx)
+	if err != nil {
 		return nil, err
 	}
 	defer p.tries.Done()
+	out, rep, err := proc.run(ctx, src, spec, p.settings.Options.Timeout, &p.oom)
+	if span := tracing.Of(ctx); span.Recording() { // the one of the transformation
+		span.Set(attribute.Float64("imgopt.codec.wait", begun.wait.Seconds()), attribute.Float64("imgopt.codec.cpu", rep.cpu.Seconds()))
+	}
+	if s := transform.StagesOf(ctx); s != nil {
+		*s = rep.stages
+	}
+	p.finished(&begun, spec, rep, err)
+	p.end(proc)
+	return out, err
+}
+
+// begun is a job that has got its process.
+type begun struct {
+	wait time.Duration // until a process was free
+	at   time.Time     // when its next result began to be made
+}
+
+// begin waits for a process. Unless it fails, end gives the process back, and the job is counted out of tries then.
+func (p *Pool) begin(ctx context.Context) (*process, begun, error) {
+	if err := p.enter(); err != nil {
+		return nil, begun{}, err
+	}
 	asked := time.Now()
 	p.stats.waiting.Add(1)
 	proc, err := p.acquire(ctx)
 	p.stats.waiting.Add(-1)
-	started := time.Now()
-	p.stats.waited.Add(int64(started.Sub(asked)))
+	now := time.Now()
+	p.stats.waited.Add(int64(now.Sub(asked)))
 	if err != nil {
-		return nil, err
+		p.tries.Done()
+		return nil, begun{}, err
 	}
-	p.stats.begin(started)
-	out, rep, err := proc.run(ctx, src, spec, p.settings.Options.Timeout, &p.oom)
-	ended := time.Now()
-	p.stats.end(ended)
+	p.stats.begin(now)
+	return proc, begun{wait: now.Sub(asked), at: now}, nil
+}
+
+// finished counts a result, or what there is instead.
+func (p *Pool) finished(b *begun, spec transform.Spec, rep reply, err error) {
+	now := time.Now()
 	result := outcomeOf(err)
 	p.stats.count(result)
 	if p.settings.Observe != nil {
-		p.settings.Observe(Outcome{Output: spec.Output, Wait: started.Sub(asked), Wall: ended.Sub(started), CPU: rep.cpu, Result: result})
+		p.settings.Observe(Outcome{Output: spec.Output, Wait: b.wait, Wall: now.Sub(b.at), CPU: rep.cpu, Result: result})
 	}
 	if result == "crashed" || result == "gone" {
 		p.note(err)
 	}
+	b.wait, b.at = 0, now
+}
+
+// end gives a process back.
+func (p *Pool) end(proc *process) {
+	p.stats.end(time.Now())
 	killed := proc.doomed // from here on it may be another goroutine's
 	p.release(proc)
 	if killed {
 		proc.awaitEnd(reapGrace) // whoever counts memory may take this job's to be free when Encode returns
 	}
-	return out, err
 }
 
 // note counts and logs a process that was lost.

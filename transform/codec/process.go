@@ -114,53 +114,105 @@ func childEnv(settings string) []string {
 // run encodes one image. Its errors are a *transform.CodecError, the context's, or one of those in ending.go, after
 // which, as after a time limit that this side had to enforce, the process is doomed.
 func (p *process) run(ctx context.Context, src []byte, spec transform.Spec, limit time.Duration, oom *oomKills) ([]byte, reply, error) {
-	if len(src) > len(p.source.data) {
-		return nil, reply{}, &transform.CodecError{Message: fmt.Sprintf("source of %d bytes, at most %d", len(src), len(p.source.data))}
-	}
-	if ctx.Err() != nil {
-		return nil, reply{}, fmt.Errorf("encoding: %w", context.Cause(ctx))
+	if err := p.takes(ctx, src); err != nil {
+		return nil, reply{}, err
 	}
 	p.jobs++
-	handed, used, kills := time.Now(), p.cpu(), oom.recent()
-	enforced := limit
-	if limit > 0 {
-		enforced += slack
-	}
-	out, rep, err := p.ask(ctx, src, spec, enforced, p.watch)
+	s := p.start(oom)
+	out, rep, err := p.ask(ctx, src, spec, enforced(limit), p.watch)
 	p.rest()
-	wall, cpu := time.Since(handed), time.Duration(0)
+	if rep, err = p.settle(s, rep, err, oom); err != nil {
+		return nil, rep, err
+	}
+	return out, rep, nil
+}
+
+// runAll makes several results. It calls got with each, in order, whose errors are those of run. If it returns one, that
+// is about the result after the last one of got, and the process is doomed.
+func (p *process) runAll(ctx context.Context, src []byte, specs []transform.Spec, limit time.Duration, oom *oomKills, got func(out []byte, rep reply, err error)) (reply, error) {
+	if err := p.takes(ctx, src); err != nil {
+		return reply{}, err
+	}
+	s := p.start(oom)
+	err := p.askAll(ctx, src, specs, enforced(limit), p.watch, func(out []byte, rep reply) {
+		p.jobs++
+		rep, err := p.settle(s, rep, nil, oom)
+		s = p.start(oom) // the next one is being made
+		got(out, rep, err)
+	})
+	p.rest()
+	if err == nil {
+		return reply{}, nil
+	}
+	p.jobs++
+	return p.settle(s, reply{}, err, oom)
+}
+
+// takes returns an error for what a process is not even asked.
+func (p *process) takes(ctx context.Context, src []byte) error {
+	if len(src) > len(p.source.data) {
+		return &transform.CodecError{Message: fmt.Sprintf("source of %d bytes, at most %d", len(src), len(p.source.data))}
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("encoding: %w", context.Cause(ctx))
+	}
+	return nil
+}
+
+// enforced is how long this side waits for a result.
+func enforced(limit time.Duration) time.Duration {
+	if limit > 0 {
+		return limit + slack
+	}
+	return 0
+}
+
+// started is how things stood when a result began to be made.
+type started struct {
+	at    time.Time
+	cpu   time.Duration
+	kills kernelKills
+}
+
+func (p *process) start(oom *oomKills) started {
+	return started{at: time.Now(), cpu: p.cpu(), kills: oom.recent()}
+}
+
+// settle says what an answer, or its absence, means: nil where there is a result.
+func (p *process) settle(s started, rep reply, err error, oom *oomKills) (reply, error) {
+	wall, cpu := time.Since(s.at), time.Duration(0)
 	switch {
 	case err == nil:
 		// A codec that was taken over may claim anything.
 		rep.cpu = min(max(rep.cpu, 0), 2*wall)
 	case errors.Is(err, errNotSent):
-		return nil, rep, p.goneNow(err)
+		return rep, p.goneNow(err)
 	case errors.Is(err, errBroken):
-		return nil, rep, p.lost(err, wall, kills, oom)
+		return rep, p.lost(err, wall, s.kills, oom)
 	case errors.Is(err, errStopped):
 		p.kill()
-		return nil, rep, err
+		return rep, err
 	case errors.Is(err, errLimit):
-		cpu = p.cpu() - used
+		cpu = p.cpu() - s.cpu
 		p.kill()
 		rep.status, rep.message = replyTimedOut, "killed"
 	default: // the context's
 		p.kill()
-		return nil, rep, err
+		return rep, err
 	}
 	switch rep.status {
 	case replyOK:
-		return out, rep, nil
+		return rep, nil
 	case replyTimedOut:
 		if !p.doomed {
-			cpu = p.cpu() - used
+			cpu = p.cpu() - s.cpu
 		}
 		if stoodStill(cpu, wall) {
-			return nil, rep, fmt.Errorf("%w: %s of processor time in %s", errStarved, cpu, wall.Round(time.Millisecond))
+			return rep, fmt.Errorf("%w: %s of processor time in %s", errStarved, cpu, wall.Round(time.Millisecond))
 		}
-		return nil, rep, &transform.CodecError{Message: rep.message, TimedOut: true}
+		return rep, &transform.CodecError{Message: rep.message, TimedOut: true}
 	default:
-		return nil, rep, &transform.CodecError{Message: rep.message}
+		return rep, &transform.CodecError{Message: rep.message}
 	}
 }
 

@@ -80,20 +80,95 @@ func serve(source, result []byte, opts transform.Options) error {
 		if err != nil || n == 0 { // 0: the service has gone, or wants this process to
 			return err
 		}
+		if isMany(packet[:n]) {
+			if err := serveMany(packet[:n], source, result, opts); errors.Is(err, errServiceGone) {
+				return nil
+			} else if err != nil {
+				return err
+			}
+			continue
+		}
 		req, err := parseRequest(packet[:n], len(source))
 		if err != nil {
 			return err
 		}
-		if err := send(work(req, source, result, opts).append(packet[:0])); err != nil {
+		var stages transform.Stages
+		rep := work(req.seq, result, func(use func([]byte) error) error {
+			return libvips.Run(transform.WithStages(context.Background(), &stages), source[:req.source], req.spec, opts, use)
+		})
+		rep.stages = stages
+		if err := send(rep.append(packet[:0])); err != nil {
 			return err
 		}
 	}
 }
 
-func work(req request, source, result []byte, opts transform.Options) reply {
+// errServiceGone says that the service has gone, or wants this process to.
+var errServiceGone = errors.New("the service has gone")
+
+// serveMany makes several results. While one is fetched the next one is made already, but not written.
+func serveMany(packet, source, result []byte, opts transform.Options) error {
+	m, err := parseMany(packet, len(source))
+	if err != nil {
+		return err
+	}
+	job := libvips.NewJob(context.Background(), source[:m.source], m.specs, opts)
+	defer job.Close()
+	answer := make([]byte, 0, maxMessage)
+	for i := range m.specs {
+		seq := m.seq + uint64(i)
+		taken := i == 0
+		await := func() error {
+			if taken {
+				return nil
+			}
+			taken = true
+			return awaitNext(seq - 1)
+		}
+		var lost error
+		rep := work(seq, result, func(use func([]byte) error) error {
+			return job.Next(func(encoded []byte) error {
+				if lost = await(); lost != nil {
+					return lost
+				}
+				return use(encoded)
+			})
+		})
+		if lost == nil {
+			lost = await() // where there is no result
+		}
+		if lost != nil {
+			return lost
+		}
+		if err := send(rep.append(answer)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// awaitNext waits until the service has taken the result with that number.
+func awaitNext(seq uint64) error {
+	var packet [nextSize + 1]byte // one more: a longer packet is seen, not cut to size
+	n, err := receive(packet[:])
+	switch {
+	case err != nil:
+		return err
+	case n == 0:
+		return errServiceGone
+	}
+	taken, err := parseNext(packet[:n])
+	if err == nil && taken != seq {
+		err = fmt.Errorf("%w: %d was taken, not %d", ErrProtocol, taken, seq)
+	}
+	return err
+}
+
+// work makes one result and puts it into the result area.
+func work(seq uint64, result []byte, encode func(use func(encoded []byte) error) error) reply {
 	before := processCPU()
-	rep := reply{seq: req.seq}
-	err := libvips.Run(context.Background(), source[:req.source], req.spec, opts, func(encoded []byte) error {
+	rep := reply{seq: seq}
+	err := encode(func(encoded []byte) error {
 		if len(encoded) > len(result) {
 			return errTooLarge
 		}

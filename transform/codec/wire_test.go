@@ -16,7 +16,7 @@ func TestMessagesRoundTrip(t *testing.T) {
 	if got, err := parseRequest(req.append(nil), 2000); err != nil || got != req {
 		t.Errorf("%+v, %v", got, err)
 	}
-	rep := reply{seq: 7, status: replyCodecError, result: 99, cpu: 3 * time.Millisecond, message: "why"}
+	rep := reply{seq: 7, status: replyCodecError, result: 99, cpu: 3 * time.Millisecond, stages: transform.Stages{Pixels: 1, Encode: 2}, message: "why"}
 	if got, err := parseReply(rep.append(nil), 100); err != nil || got != rep {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -31,9 +31,22 @@ func TestMessagesRoundTrip(t *testing.T) {
 func FuzzProtocol(f *testing.F) {
 	f.Add(request{seq: 1, source: 5, spec: transform.Spec{Output: transform.WebP, Width: 640, Quality: 75}}.append(nil))
 	f.Add(reply{seq: 1, status: replyOK, result: 5, message: "x"}.append(nil))
+	f.Add(many{seq: 1, source: 5, specs: someSpecs(5)}.append(nil))
+	f.Add(appendNext(nil, 7))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		const area = 1 << 20
+		if m, err := parseMany(b, area); err == nil {
+			if m.source < 0 || m.source > area || len(m.specs) < 1 || len(m.specs) > maxOutputs {
+				t.Fatalf("%+v", m)
+			}
+			if again := m.append(nil); !bytes.Equal(again, b) {
+				t.Fatalf("%x became %x", b, again)
+			}
+		}
+		if seq, err := parseNext(b); err == nil && !bytes.Equal(appendNext(nil, seq), b) {
+			t.Fatalf("%x became %d", b, seq)
+		}
 		if r, err := parseRequest(b, area); err == nil && (r.source < 0 || r.source > area) {
 			t.Fatalf("request beyond its area: %+v", r)
 		}

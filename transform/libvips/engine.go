@@ -1,6 +1,6 @@
 // Package libvips runs libvips in this process: as a transform.Engine of its own, and as what a codec process
-// calls. govips starts the library and reads its versions and memory figures; the pipeline itself is one C
-// function beside it (pipeline.c), because equal bytes need what govips 2.18 does not offer: operation blocking,
+// calls. govips starts the library and reads its versions and memory figures; the pipeline itself is C
+// beside it (pipeline.c), because equal bytes need what govips 2.18 does not offer: operation blocking,
 // a kill switch, AVIF chroma subsampling, and sharp's exact order of steps in a single crossing from Go to C.
 package libvips
 
@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"runtime"
 
 	"golang.org/x/sync/semaphore"
 
@@ -20,7 +21,7 @@ type Engine struct {
 	slots *semaphore.Weighted
 }
 
-var _ transform.Engine = (*Engine)(nil)
+var _ transform.MultiEngine = (*Engine)(nil)
 
 // New starts libvips (once per process) and returns an engine that encodes opts.Workers images at a time, each
 // on one thread. libvips' own operation cache is off: nothing here is asked for twice.
@@ -48,4 +49,36 @@ func (e *Engine) Encode(ctx context.Context, src []byte, spec transform.Spec) ([
 		return nil
 	})
 	return out, err
+}
+
+// EncodeAll implements transform.MultiEngine, on one of the engine's threads.
+func (e *Engine) EncodeAll(ctx context.Context, src []byte, specs []transform.Spec, done func(i int, encoded []byte, err error)) {
+	if err := e.slots.Acquire(ctx, 1); err != nil {
+		for i := range specs {
+			done(i, nil, fmt.Errorf("waiting for a codec: %w", err))
+		}
+		return
+	}
+	defer e.slots.Release(1)
+
+	var pin runtime.Pinner
+	defer pin.Unpin()
+	if len(src) > 0 {
+		pin.Pin(&src[0])
+	}
+	order := transform.Order(specs)
+	sorted := make([]transform.Spec, len(specs))
+	for i, n := range order {
+		sorted[i] = specs[n]
+	}
+	j := NewJob(ctx, src, sorted, e.opts)
+	defer j.Close()
+	for _, n := range order {
+		var out []byte
+		err := j.Next(func(encoded []byte) error {
+			out = bytes.Clone(encoded)
+			return nil
+		})
+		done(n, out, err)
+	}
 }

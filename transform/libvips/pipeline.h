@@ -1,5 +1,6 @@
-// One image through libvips, in the order and with the options of sharp's pipeline, as one C call: what Next.js
-// asks of sharp (auto-orient, resize to a width without enlarging, encode) and nothing else.
+// Images through libvips, in the order and with the options of sharp's pipeline: what Next.js asks of sharp (auto-orient,
+// resize to a width without enlarging, encode) and nothing else. Several results of one source share what they have in
+// common; each has the bytes that it would have alone.
 #ifndef IMGOPT_PIPELINE_H
 #define IMGOPT_PIPELINE_H
 
@@ -27,7 +28,8 @@ typedef struct {
 	int format;            // enum imgopt_format
 	int mozjpeg;           // use mozjpeg's defaults for jpeg
 	uint64_t max_pixels;   // refuse larger sources; 0: no limit
-	int64_t timeout_ms;    // limit of pixel evaluation; 0: none
+	int64_t timeout_ms;    // limit of pixel evaluation, for this result; 0: none
+	uint64_t max_shared;   // keep no more bytes of decoded pixels for other results of the source
 	const int32_t *cancel; // polled while pixels are computed; may be NULL
 } imgopt_request;
 
@@ -36,14 +38,33 @@ typedef struct {
 	size_t size;
 	int width, height;
 	int format;        // enum imgopt_format; IMGOPT_INPUT for what has no name above
+	// Microseconds until the encoder had all pixels, and from then on. 0 for a copy of an earlier result.
+	int64_t pixels_us, encode_us;
 	char message[512]; // why it failed, one line
 } imgopt_result;
 
 // imgopt_init allows only the loaders that Next.js allows. Call once, after vips_init.
 void imgopt_init(void);
 
-// imgopt_encode runs one image. It keeps no reference to src after it returns.
+// imgopt_encode makes one result. It keeps no reference to src after it returns.
 int imgopt_encode(const void *src, size_t len, const imgopt_request *req, imgopt_result *res);
+
+// imgopt_job makes several results of one source, in the order of its requests. Those come in ascending order of their
+// widths: then no more than one decoded and one resized picture are kept at a time, and the largest result is made when
+// the decoded one is gone.
+typedef struct imgopt_job imgopt_job;
+
+// imgopt_job_new copies the requests. src, and what their cancel points to, have to stay until imgopt_job_free.
+imgopt_job *imgopt_job_new(const void *src, size_t len, const imgopt_request *reqs, int n);
+
+// imgopt_job_next makes the next result. Its failure says nothing about the others. It must not be called more than n
+// times.
+int imgopt_job_next(imgopt_job *job, imgopt_result *res);
+
+// imgopt_job_decodes is how often the source was opened for its pixels, so far.
+int imgopt_job_decodes(const imgopt_job *job);
+
+void imgopt_job_free(imgopt_job *job);
 
 void imgopt_free(void *data);
 

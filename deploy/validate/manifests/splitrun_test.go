@@ -23,7 +23,7 @@ func TestSplitRuns(t *testing.T) {
 	program := lab.Imgopt(t)
 	store := "127.0.0.1:" + lab.FreePort(t)
 	// The user that the README allows what is needed, and nothing else.
-	rights := regexp.MustCompile(`(?m)^    user imgopt on >PASSWORD (.+)$`).FindStringSubmatch(lab.Read(t, "README.md"))
+	rights := regexp.MustCompile(`(?m)^user imgopt on >PASSWORD (.+)$`).FindStringSubmatch(lab.Read(t, "README.md"))
 	if rights == nil {
 		t.Fatal("the README does not say what imgopt needs of Valkey")
 	}

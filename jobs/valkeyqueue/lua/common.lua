@@ -52,7 +52,7 @@ local function parse(id)
 end
 
 -- The fields of a record: s state (q ready, l leased, d delayed), p priority, h shard, e entry in the stream, i item,
--- k kind, a attempts, n when it was enqueued, x deadline or 0, t token and u end of the lease, z the token that
+-- k kind, c trace (older versions have none), a attempts, n when it was enqueued, x deadline or 0, t token and u end of the lease, z the token that
 -- handed it back last, b submitted, w the replicas that wait, with a space before and after each.
 local function record(key)
   local v = call('HMGET', B .. 'j' .. key, 's', 'p', 'h', 'e', 'a', 'n', 'x', 't', 'u', 'b', 'w', 'z')

@@ -1,6 +1,7 @@
--- ARGV: key, priority, replica, item, kind, age, time left or '', anew, limit, share of one origin, shard.
+-- ARGV: key, priority, replica, item, kind, age, time left or '', anew, limit, share of one origin, shard,
+-- trace. An item that joins a job which is done for others is told their trace.
 -- No flag allows it to run when memory is full: a new job would only make that worse.
-local key, p, replica, item, kind = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local key, p, replica, item, kind, trace = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[12]
 local deadline = ARGV[7] == '' and 0 or now + tonumber(ARGV[7])
 -- The limit is for each process that works: more of them do as much more in the same time.
 local limit, share, shard = tonumber(ARGV[9]) * math.max(1, call('ZCARD', B .. 'l')), tonumber(ARGV[10]), ARGV[11]
@@ -41,7 +42,7 @@ if not r then
   if p == '0' then await(r, replica) end
   call('UNLINK', B .. 'o' .. key, B .. 'j' .. key)
   place(r, 0)
-  store(r, 'i', item, 'k', kind)
+  store(r, 'i', item, 'k', kind, 'c', trace)
   return { 'N' }
 end
 if p == '1' then
@@ -59,5 +60,9 @@ else
   r.x = math.max(r.x, deadline)
 end
 await(r, replica)
-if kind then store(r, 'k', kind) else store(r) end
-return { 'J' }
+if kind then
+  store(r, 'k', kind, 'c', trace)
+  return { 'J' }
+end
+store(r)
+return { 'J', call('HGET', B .. 'j' .. key, 'c') or '' }

@@ -40,9 +40,9 @@ while not heldBack and stale < 64 do
     r.a = r.a + 1
     call('HSET', B .. 'j' .. key, 's', 'l', 't', token, 'u', num(now + ttl * 1000), 'a', num(r.a))
     if p == '0' and others == 1 and call('HDEL', B .. 'm', 'held') == 1 then call('SPUBLISH', B .. 'w', '1') end
-    local more = call('HMGET', B .. 'j' .. key, 'i', 'k')
+    local more = call('HMGET', B .. 'j' .. key, 'i', 'k', 'c')
     return { 'L', key, more[1] or '', more[2] or '', num(r.a), r.p, r.h, num(now - r.n), r.x == 0 and '' or num(r.x - now),
-      stale }
+      stale, more[3] or '' }
   end
   discard(stream, id)
   stale = stale + 1
