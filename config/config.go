@@ -225,7 +225,8 @@ type Storage struct {
 	Timeout time.Duration `key:"timeout" default:"250ms" min:"1ms" max:"1m"`
 	// How long the end of a job is remembered there for replicas that ask a moment late.
 	ResultTTL time.Duration `key:"resultTTL" default:"10s" min:"1s" max:"1h"`
-	// How long the failure of a job (status 500 and above) answers for further requests, so that a failing origin is not hammered.
+	// How long the failure of a job (status 500 and above) answers for further requests, so that a failing origin is not hammered;
+	// up to 30 s if the origin asked for it (`Retry-After`).
 	ErrorTTL time.Duration `key:"errorTTL" default:"5s" min:"1s" max:"1h"`
 }
 

@@ -62,7 +62,7 @@ var fieldDocs = map[string]string{
 	"Responses.MemoryLimit":            "Memory for images that are being sent to clients, which slow clients hold; a further image is refused with 503. At least one image is always sent. 0 is a share of the memory the process may use, at most 512MiB.",
 	"Storage.ConnectTimeout":           "Time limit of one attempt to connect there.",
 	"Storage.DB":                       "Number of the database there, if the url does not name one.",
-	"Storage.ErrorTTL":                 "How long the failure of a job (status 500 and above) answers for further requests, so that a failing origin is not hammered.",
+	"Storage.ErrorTTL":                 "How long the failure of a job (status 500 and above) answers for further requests, so that a failing origin is not hammered; up to 30 s if the origin asked for it (`Retry-After`).",
 	"Storage.Path":                     "Directory for `storage.type: filesystem`.",
 	"Storage.Prefix":                   "Begins the name of every key and channel there.",
 	"Storage.ResultTTL":                "How long the end of a job is remembered there for replicas that ask a moment late.",

@@ -99,6 +99,9 @@ func start[R any](o Options, q Queue, work Work[R], shared *sharing[R]) (*Dispat
 		closed:  make(chan struct{}),
 	}
 	share := originSlots(o.OriginShare, o.Concurrency)
+	if shared != nil {
+		shared.queue.remote.OnJoin(d.joined)
+	}
 	if !q.LimitOrigins(share, originSlots(o.OriginShare, o.Background)) {
 		share = o.Concurrency
 	}
@@ -247,6 +250,15 @@ func (d *Dispatcher[R]) newFlight(key Key) *flight[R] {
 	f := &flight[R]{left: make(chan struct{}, 1), done: make(chan struct{})}
 	d.flights[key] = f
 	return f
+}
+
+// joined notes that somebody in another process waits for a job that this one works on.
+func (d *Dispatcher[R]) joined(key Key) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if f := d.flights[key]; f != nil {
+		f.awaited()
+	}
 }
 
 // awaited tells the background attempts of a flight that somebody waits; mu is held.

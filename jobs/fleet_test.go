@@ -111,6 +111,31 @@ func TestFleetFailure(t *testing.T) {
 	})
 }
 
+// leaveAlone is the failure of an upstream that asked to be left alone.
+type leaveAlone struct{ d time.Duration }
+
+func (e leaveAlone) Error() string                     { return "busy" }
+func (e leaveAlone) UpstreamRetryAfter() time.Duration { return e.d }
+
+// TestFleetFailureKept: a failure is remembered for as long as the upstream asked to be left alone, within reason.
+func TestFleetFailureKept(t *testing.T) {
+	for asked, want := range map[time.Duration]time.Duration{0: 0, 20 * time.Second: 20 * time.Second, time.Hour: 30 * time.Second} {
+		bubble(t, func(t *testing.T) {
+			f := newFleet(t)
+			a := f.member(t, func(context.Context, jobs.Job) (string, error) {
+				return "", &failure.Error{Status: 503, Reason: "upstream", Cause: leaveAlone{asked}}
+			})
+			if got := <-a.do(t.Context(), job(1)); got.err == nil {
+				t.Error("no failure")
+			}
+			synctest.Wait()
+			if f.keep != want {
+				t.Errorf("asked for %v: kept for %v, want %v", asked, f.keep, want)
+			}
+		})
+	}
+}
+
 // TestFleetGoesDown: while the server is away every process does its own work, what was begun before included, and
 // together again when it is back.
 func TestFleetGoesDown(t *testing.T) {

@@ -25,6 +25,8 @@ type hub struct {
 	deaf    bool // ends are not told
 	long    time.Duration
 	kept    map[jobs.Key]jobs.Ending
+	keep    time.Duration    // of the outcome told last
+	joins   []func(jobs.Key) // of all processes: who does not work on the job takes no note
 	peers   int
 }
 
@@ -47,6 +49,12 @@ func (v *hubView) Peers() int {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.peers
+}
+
+func (v *hubView) OnJoin(f func(jobs.Key)) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.joins = append(v.joins, f)
 }
 
 func (v *hubView) Up() (bool, <-chan struct{}) {
@@ -112,6 +120,9 @@ func (v *hubView) Enqueue(ctx context.Context, item jobs.Item) (bool, error) {
 	long := v.long
 	kept, known := v.kept[item.Key]
 	if item.Priority == jobs.Interactive {
+		for _, joined := range v.joins {
+			defer joined(item.Key)
+		}
 		if v.waiting[item.Key] == nil {
 			v.waiting[item.Key] = map[*hubView]int{}
 		}
@@ -188,6 +199,9 @@ func (v *hubView) Complete(ctx context.Context, l jobs.Lease, o jobs.Outcome) er
 	if err := v.Memory.Complete(ctx, l, o); err != nil {
 		return err
 	}
+	v.mu.Lock()
+	v.keep = o.Keep
+	v.mu.Unlock()
 	v.tell(l.Key, jobs.Ending{Failure: o.Failure, Ref: o.Ref})
 	return nil
 }

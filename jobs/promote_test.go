@@ -8,6 +8,33 @@ import (
 	"imgopt/jobs"
 )
 
+// TestFleetPromotes: work that nobody waited for learns when somebody in another process does.
+func TestFleetPromotes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		told, release := make(chan (<-chan struct{}), 1), make(chan struct{})
+		f := newFleet(t)
+		worker := f.member(t, func(ctx context.Context, j jobs.Job) (string, error) {
+			told <- jobs.Promoted(ctx)
+			<-release
+			return j.Spec.Href, nil
+		})
+		other := f.member(t, nil, web)
+		if _, err := worker.Submit(t.Context(), background(1)); err != nil {
+			t.Fatal(err)
+		}
+		promoted := <-told
+		one := other.do(t.Context(), job(1))
+		synctest.Wait()
+		select {
+		case <-promoted:
+		default:
+			t.Error("not promoted")
+		}
+		close(release)
+		good(t, 1, one)
+	})
+}
+
 // TestPromoted: work that nobody waited for learns when somebody does.
 func TestPromoted(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -54,6 +54,8 @@ type Outcome struct {
 	Ref []byte
 	// Dead asks the queue to keep the failed job as a dead letter, if it keeps such.
 	Dead bool
+	// Keep is how long a queue that remembers outcomes does so with this one; 0 means as long as it usually does.
+	Keep time.Duration
 }
 
 // Queue holds jobs between those who ask and those who work. A job's id is its key: at any time a queue holds it at

@@ -39,6 +39,9 @@ type Remote interface {
 	Await(key Key) (ends <-chan Ending, cancel func())
 	// Up tells whether the queue can be used now. changed is closed when that has changed.
 	Up() (up bool, changed <-chan struct{})
+	// OnJoin has f called, from any goroutine, when somebody in another process begins to wait for a background job that
+	// this one has leased. It is called before the first Lease. That a call gets lost is possible.
+	OnJoin(f func(Key))
 	// Peers is how many other processes work on jobs of this queue, as far as is known.
 	Peers() int
 }

@@ -25,6 +25,20 @@ const textInternal = "Internal Server Error"
 // upstreamRetryAfter is offered by the errors of an upstream that said when to come again.
 type upstreamRetryAfter interface{ UpstreamRetryAfter() time.Duration }
 
+// mostKept is how long at most a failure is remembered because the upstream asked to be left alone. It may be back
+// before, and people do not wait for that.
+const mostKept = 30 * time.Second
+
+// keepFailure returns how long a failure answers for those who ask again: as long as the upstream asked to be left alone,
+// within reason, or 0 if it did not ask.
+func keepFailure(err error) time.Duration {
+	var told upstreamRetryAfter
+	if !errors.As(err, &told) {
+		return 0
+	}
+	return min(told.UpstreamRetryAfter(), mostKept)
+}
+
 // What becomes of a job after an attempt.
 type action uint8
 

@@ -239,7 +239,7 @@ func (a *attempt[R]) settle(result R, err error) {
 // other processes are to be told, those who wait here come first: a new job of theirs is told of the old one's end.
 func (d *Dispatcher[R]) finish(l Lease, result R, err error) {
 	f := failure.From(err)
-	o := Outcome{Failure: f, Dead: f != nil && f.Status >= http.StatusInternalServerError}
+	o := Outcome{Failure: f, Dead: f != nil && f.Status >= http.StatusInternalServerError, Keep: keepFailure(err)}
 	_, here := l.local()
 	far := d.shared != nil && !here
 	if far {

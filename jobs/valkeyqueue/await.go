@@ -132,6 +132,15 @@ func (q *Queue) ended(key jobs.Key, end jobs.Ending) {
 
 // told takes a message.
 func (q *Queue) told(message string) {
+	if key, ok := decodeJoined(message); ok {
+		q.mu.Lock()
+		joined := q.onJoin
+		q.mu.Unlock()
+		if joined != nil {
+			joined(key)
+		}
+		return
+	}
 	key, end, err := decodeMessage(message)
 	if err != nil {
 		q.corrupt.Add(1)

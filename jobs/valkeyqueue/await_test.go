@@ -62,7 +62,7 @@ func TestKeptOutcomes(t *testing.T) {
 	t.Parallel()
 	s := valkeytest.Start(t, valkeytest.Options{})
 	prefix := newPrefix()
-	brief := func(o *valkeyqueue.Options) { o.ResultTTL, o.ErrorTTL = time.Second, time.Second }
+	brief := func(o *valkeyqueue.Options) { o.ResultTTL, o.ErrorTTL = 3*time.Second, 3*time.Second }
 	a, b := open(t, s.URL(), prefix, brief), open(t, s.URL(), prefix, brief)
 	server := failure.New(http.StatusGatewayTimeout, "deadline", "late")
 	client := failure.New(http.StatusNotFound, "not_found", "none")
@@ -98,13 +98,71 @@ func TestKeptOutcomes(t *testing.T) {
 			t.Errorf("job %d: got %+v", n, end)
 		}
 	}
-	valkeytest.Eventually(t, 5*time.Second, func() error {
+	valkeytest.Eventually(t, 20*time.Second, func() error {
 		joined, err := b.Enqueue(t.Context(), item(0, jobs.Interactive))
 		if err == nil && joined {
 			err = errors.New("the outcome is still kept")
 		}
 		return err
 	})
+}
+
+// An outcome may say how long it is to be kept.
+func TestOutcomeKeptForItsTime(t *testing.T) {
+	t.Parallel()
+	s := valkeytest.Start(t, valkeytest.Options{})
+	prefix := newPrefix()
+	brief := func(o *valkeyqueue.Options) { o.ErrorTTL = time.Millisecond }
+	a, b := open(t, s.URL(), prefix, brief), open(t, s.URL(), prefix, brief)
+	late := jobs.Outcome{Failure: failure.New(http.StatusBadGateway, "retries_exhausted", "busy")}
+	long := late
+	long.Keep = time.Hour
+	for n, outcome := range []jobs.Outcome{long, late} {
+		enqueue(t, a, item(n, jobs.Interactive), false)
+		complete(t, a, lease(t, a, jobs.Interactive, n), outcome)
+	}
+	valkeytest.Eventually(t, 20*time.Second, func() error {
+		joined, err := b.Enqueue(t.Context(), item(1, jobs.Interactive))
+		if err == nil && joined {
+			err = errors.New("the other outcome is still kept")
+		}
+		return err
+	})
+	told, cancel := b.Await(key(0))
+	defer cancel()
+	enqueue(t, b, item(0, jobs.Interactive), true)
+	if end := ends(t, told); end.Failure == nil || end.Failure.Status != http.StatusBadGateway {
+		t.Errorf("got %+v", end)
+	}
+}
+
+// The worker of a background job learns that somebody in another process waits for it.
+func TestWorkerLearnsOfJoin(t *testing.T) {
+	t.Parallel()
+	s := valkeytest.Start(t, valkeytest.Options{})
+	prefix := newPrefix()
+	worker, other := open(t, s.URL(), prefix), open(t, s.URL(), prefix)
+	joined := make(chan jobs.Key, 10)
+	worker.OnJoin(func(k jobs.Key) { joined <- k })
+	other.OnJoin(func(k jobs.Key) { t.Errorf("%v: told to who asks", k) })
+	for n := range 2 {
+		enqueue(t, worker, item(n, jobs.Background), false)
+	}
+	l := lease(t, worker, jobs.Background, 0)
+	enqueue(t, worker, item(0, jobs.Interactive), true) // it knows
+	enqueue(t, other, item(0, jobs.Background), true)   // nobody waits
+	enqueue(t, other, item(0, jobs.Interactive), true)
+	if k := <-joined; k != key(0) {
+		t.Errorf("told of %v", k)
+	}
+	enqueue(t, other, item(1, jobs.Interactive), true) // nobody works on it
+	complete(t, worker, l, done)
+	complete(t, worker, lease(t, worker, jobs.Interactive, 1), done)
+	select {
+	case k := <-joined:
+		t.Errorf("told of %v, too", k)
+	default:
+	}
 }
 
 // 1,000 concurrent requests for one image at three processes: it is made once.

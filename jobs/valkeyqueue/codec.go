@@ -96,6 +96,9 @@ const (
 	outcomeLost   = 'l' // the record could not be read
 )
 
+// messageJoined comes in the place of an outcome, and tells the worker of a background job that somebody waits for it now.
+const messageJoined = "p"
+
 // Flags of a failure.
 const (
 	flagRetryable = 1 << iota
@@ -180,6 +183,15 @@ func decodeOutcome(b []byte) (jobs.Ending, error) {
 }
 
 // decodeMessage reads what is published when a job ends: its key and its outcome.
+// decodeJoined takes apart a message that is no outcome's.
+func decodeJoined(m string) (key jobs.Key, ok bool) {
+	if len(m) != len(key)+len(messageJoined) || m[len(key):] != messageJoined {
+		return key, false
+	}
+	copy(key[:], m)
+	return key, true
+}
+
 func decodeMessage(m string) (jobs.Key, jobs.Ending, error) {
 	var key jobs.Key
 	if len(m) < len(key) {

@@ -59,6 +59,9 @@ func (q *Queue) Complete(ctx context.Context, l jobs.Lease, o jobs.Outcome) erro
 	if o.Failure != nil {
 		keep = q.o.ErrorTTL
 	}
+	if keep > 0 && o.Keep > 0 {
+		keep = min(o.Keep, maxTTL)
+	}
 	args := q.completeArgs(l, outcome, keep, o.Dead, o.Failure == nil || o.Failure.Reason != reasonQueueTimeout)
 	err := q.fenced(ctx, scripts.complete, "completing a job", l, args)
 	switch {

@@ -31,7 +31,7 @@ type Options struct {
 	// Worker says that this process works on jobs. One that does not can only enqueue them: its Lease just waits.
 	Worker bool
 	// ResultTTL is how long it is known that a job was done, ErrorTTL that it failed: those who ask again meanwhile get
-	// the same answer. By default 10 s and 5 s; below 0: not at all.
+	// the same answer, unless the Outcome says how long. By default 10 s and 5 s; below 0: not at all, whatever it says.
 	ResultTTL, ErrorTTL time.Duration
 	// Beat is how often a process shows that it lives, by default every second. After five without one it is dead.
 	Beat time.Duration

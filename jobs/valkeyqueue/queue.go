@@ -47,6 +47,7 @@ type Queue struct {
 	full                             atomic.Bool // the server refused to store the last job
 
 	mu       sync.Mutex
+	onJoin   func(jobs.Key)
 	closed   bool
 	up       bool
 	changed  chan struct{} // closed when up changes
@@ -87,6 +88,13 @@ func Open(o Options) (*Queue, error) {
 		q.stop = append(q.stop, o.Client.Subscribe(q.base+"w", valkey.Listener{Joined: q.notifyAll, Message: q.woken}))
 	}
 	return q, nil
+}
+
+// OnJoin implements jobs.Remote.
+func (q *Queue) OnJoin(f func(jobs.Key)) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.onJoin = f
 }
 
 // Name returns the name by which the server and other processes know this one.

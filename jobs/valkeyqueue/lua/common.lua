@@ -125,6 +125,12 @@ local function tell(r, outcome, except)
   end
 end
 
+-- hurry tells the worker of a leased background job, if it is another process, that somebody waits for it now.
+local function hurry(r, replica)
+  local pending = call('XPENDING', line(r.p, r.h), 'w', r.e, r.e, 1)[1]
+  if pending and pending[2] ~= replica then call('SPUBLISH', B .. 'c' .. pending[2], r.key .. 'p') end
+end
+
 -- due makes ready what was to wait until now.
 local function due(most)
   for p = 0, 1 do

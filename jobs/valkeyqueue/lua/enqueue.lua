@@ -56,6 +56,7 @@ if r.p == '1' and r.s ~= 'l' then
   r.p, r.x = '0', deadline
   place(r, at)
 else
+  if r.p == '1' then hurry(r, replica) end
   kind = nil -- what it is done for stays
   r.x = math.max(r.x, deadline)
 end
