@@ -226,11 +226,7 @@ func TestJobsLeaveNothing(t *testing.T) {
 				_ = j.Next(func([]byte) error { return nil }) // what fails must leave nothing either
 			}
 			j.Close()
-			// After a failure libvips' own threads give back what they hold in their own time.
-			held := libvips.ReadMemory()
-			for end := time.Now().Add(10 * time.Second); held.Allocs != 0 && time.Now().Before(end); held = libvips.ReadMemory() {
-				time.Sleep(time.Millisecond)
-			}
+			held := memoryAtRest()
 			if held.Mem != 0 || held.Allocs != 0 {
 				t.Fatalf("%s after %d results: libvips still holds %+v", name, done, held)
 			}
