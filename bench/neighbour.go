@@ -91,10 +91,10 @@ func neighbour(ctx context.Context, s settings, r *report) error {
 		{name: wayAlone, arbitration: "–"},
 		{name: wayInside, arbitration: "none: threads of one process", inside: true},
 		{name: "images in a second Next.js", arbitration: "none: both nice 0", start: next(s, false).start},
-		beside(wayDefault, "codec processes nice 10 (default), one for each CPU", false),
-		beside("images in imgopt, fewer workers", "codec processes nice 10, one fewer than CPUs", false, "--transform.workers", fmt.Sprint(max(1, runtime.NumCPU()-1))),
+		beside(wayDefault, "codec processes nice 15 (default), one for each CPU", false),
+		beside("images in imgopt, fewer workers", "codec processes nice 15, one fewer than CPUs", false, "--transform.workers", fmt.Sprint(max(1, runtime.NumCPU()-1))),
 		beside("images in imgopt, not niced", "none: `transform.nice: 0`", false, "--transform.nice", "0"),
-		beside("images in imgopt, own session", "nice 10, but in a scheduling group of its own, where niceness means nothing to others", true),
+		beside("images in imgopt, own session", "nice 15, but in a scheduling group of its own, where niceness means nothing to others", true),
 	}
 	if s.quick {
 		ways = ways[:4]

@@ -156,7 +156,7 @@ type Transform struct {
 	// Where images are decoded and encoded: `process` gives every worker a process of its own without network, files or the right to start programs, so that a crash costs one image; `none` does it in the service's own process.
 	Isolation string `key:"isolation" default:"process" enum:"process,none"`
 	// How much codec processes yield to everything else on the machine, as in nice(1); 0 does not yield. Only for `transform.isolation: process`.
-	Nice int `key:"nice" default:"10" min:"0" max:"19"`
+	Nice int `key:"nice" default:"15" min:"0" max:"19"`
 	// Jobs after which a codec process is replaced; 0 is never.
 	MaxJobs int `key:"maxJobs" default:"10000" min:"0" max:"1000000000"`
 	// Memory that the images being decoded and encoded may take together, estimated from their headers; an image for which there is no room waits. One alone is always let in. 0 is a share of the memory the process may use.

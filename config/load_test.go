@@ -33,7 +33,7 @@ func TestDefaults(t *testing.T) {
 		},
 		Transform: Transform{
 			Queue: 512, Timeout: 7 * time.Second, MaxInputPixels: 268402689, Mozjpeg: true,
-			Isolation: IsolationProcess, Nice: 10, MaxJobs: 10000, MaxGrowth: 256 << 20,
+			Isolation: IsolationProcess, Nice: 15, MaxJobs: 10000, MaxGrowth: 256 << 20,
 		},
 		Role:  RoleAll,
 		Cache: Cache{Memory: 256 << 20, Valkey: ValkeyCache{StaleFor: 24 * time.Hour, MaxEntry: 4 << 20}},

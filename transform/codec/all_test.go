@@ -153,7 +153,7 @@ func TestTakenOverCodecsWithSeveralResults(t *testing.T) {
 		s.Options.Timeout *= 5 // everything takes longer
 	}
 	s.Observe = func(o Outcome) {
-		if seen.Add(1); o.CPU < 0 || o.CPU > 2*o.Wall {
+		if seen.Add(1); o.CPU < 0 || o.CPU > 2*o.Wall+time.Second { // the two are measured at slightly different moments
 			t.Errorf("%s of processor time in %s", o.CPU, o.Wall)
 		}
 	}

@@ -304,7 +304,7 @@ func TestTakenOverCodecs(t *testing.T) {
 			if failed && (strings.ContainsAny(codec.Message, "\n\x1b\u202e") || !utf8.ValidString(codec.Message)) {
 				t.Errorf("the message %q is not fit for a log", codec.Message)
 			}
-			if o := seen.Load(); o.CPU < 0 || o.CPU > 2*o.Wall {
+			if o := seen.Load(); o.CPU < 0 || o.CPU > 2*o.Wall+time.Second { // the two are measured at slightly different moments
 				t.Errorf("%s of processor time in %s", o.CPU, o.Wall)
 			}
 			if again, err := p.Encode(t.Context(), good, spec); err != nil || !bytes.Equal(again, want) {
