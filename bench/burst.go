@@ -40,16 +40,11 @@ func burst(ctx context.Context, s settings, r *report) error {
 	if err != nil {
 		return err
 	}
-	up, err := serveFiles([]string{photo})
+	up, dir, done, err := prepare([]string{photo})
 	if err != nil {
 		return err
 	}
-	defer up.close()
-	dir, err := tempDir()
-	if err != nil {
-		return err
-	}
-	defer removeDir(dir)
+	defer done()
 	result := &burstResult{Requests: burstRequests}
 	if s.quick {
 		result.Requests = burstRequests / 4

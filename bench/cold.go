@@ -86,16 +86,11 @@ func coldPart(format string) func(context.Context, settings, *report) error {
 		if err != nil {
 			return err
 		}
-		up, err := serveFiles([]string{photo})
+		up, dir, done, err := prepare([]string{photo})
 		if err != nil {
 			return err
 		}
-		defer up.close()
-		dir, err := tempDir()
-		if err != nil {
-			return err
-		}
-		defer removeDir(dir)
+		defer done()
 		var results coldResults
 		for _, c := range coldCases {
 			if c.format != format || s.quick && c.width != 828 {

@@ -50,16 +50,11 @@ func memory(ctx context.Context, s settings, r *report) error {
 	for _, name := range memorySources {
 		mix = append(mix, filepath.Join("testdata/images", name))
 	}
-	up, err := serveFiles(nil, mix...)
+	up, dir, done, err := prepare(nil, mix...)
 	if err != nil {
 		return err
 	}
-	defer up.close()
-	dir, err := tempDir()
-	if err != nil {
-		return err
-	}
-	defer removeDir(dir)
+	defer done()
 	result := &memoryResult{Images: memoryImages}
 	if s.quick {
 		result.Images = memoryImages / 20

@@ -48,16 +48,11 @@ func mixed(ctx context.Context, s settings, r *report) error {
 			mix = append(mix, filepath.Join(s.images, mixLarge[i/3]))
 		}
 	}
-	up, err := serveFiles(nil, mix...)
+	up, dir, done, err := prepare(nil, mix...)
 	if err != nil {
 		return err
 	}
-	defer up.close()
-	dir, err := tempDir()
-	if err != nil {
-		return err
-	}
-	defer removeDir(dir)
+	defer done()
 	result := &mixResult{Images: mixImages, Clients: 4 * runtime.NumCPU()}
 	if s.quick {
 		result.Images = 17

@@ -68,16 +68,11 @@ func neighbour(ctx context.Context, s settings, r *report) error {
 	if err != nil {
 		return err
 	}
-	up, err := serveFiles([]string{photo})
+	up, dir, done, err := prepare([]string{photo})
 	if err != nil {
 		return err
 	}
-	defer up.close()
-	dir, err := tempDir()
-	if err != nil {
-		return err
-	}
-	defer removeDir(dir)
+	defer done()
 	beside := func(name, arbitration string, session bool, args ...string) way {
 		return way{name: name, arbitration: arbitration, session: session, start: func(ctx context.Context) (*stack, error) {
 			cache, err := os.MkdirTemp(dir, "cache-")

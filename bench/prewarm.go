@@ -47,16 +47,11 @@ func prewarmed(ctx context.Context, s settings, r *report) error {
 	if err != nil {
 		return err
 	}
-	up, err := serveFiles([]string{photo})
+	up, dir, done, err := prepare([]string{photo})
 	if err != nil {
 		return err
 	}
-	defer up.close()
-	dir, err := tempDir()
-	if err != nil {
-		return err
-	}
-	defer removeDir(dir)
+	defer done()
 	result := &prewarmResult{Widths: srcset, Formats: srcsetFormats, Clients: 2 * runtime.NumCPU()}
 	if s.quick {
 		result.Widths = []int{64, 640, 828}

@@ -85,3 +85,15 @@ func (u *upstream) close() {
 	}
 	<-u.done
 }
+
+// prepare starts an upstream, as serveFiles does, and makes a folder for what is measured beside it; done ends both.
+func prepare(paths []string, mix ...string) (up *upstream, dir string, done func(), err error) {
+	if up, err = serveFiles(paths, mix...); err != nil {
+		return nil, "", nil, err
+	}
+	if dir, err = tempDir(); err != nil {
+		up.close()
+		return nil, "", nil, err
+	}
+	return up, dir, func() { removeDir(dir); up.close() }, nil
+}
