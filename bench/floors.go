@@ -55,9 +55,9 @@ func run(ctx context.Context, l launch, result any) error {
 	if err != nil {
 		return err
 	}
-	<-p.done
+	ended := p.Wait()
 	text, read := os.ReadFile(p.log.Name())
-	if err := errors.Join(p.err, read, p.stop()); err != nil {
+	if err := errors.Join(ended, read, p.stop()); err != nil {
 		return fmt.Errorf("running %s: %w: %s", filepath.Base(l.argv[0]), err, text)
 	}
 	if err := json.Unmarshal(text, result); err != nil {

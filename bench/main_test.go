@@ -17,10 +17,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) {
-	starter() // lives as long as the program
-	goleak.VerifyTestMain(m, goleak.IgnoreCurrent())
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestQuantile(t *testing.T) {
 	v := []float64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
@@ -241,15 +238,15 @@ func TestProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := p.await(t.Context(), func() error {
-		if len(children(p.pid())) == 0 {
+		if len(children(p.PID())) == 0 {
 			return errors.New("no child yet")
 		}
 		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
-	child := children(p.pid())[0]
-	if treeMemory(p.pid()) <= pss(p.pid()) {
+	child := children(p.PID())[0]
+	if treeMemory(p.PID()) <= pss(p.PID()) {
 		t.Error("the child's memory is not counted")
 	}
 	if err := p.stop(); err != nil {

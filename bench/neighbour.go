@@ -220,9 +220,9 @@ func storm(ctx context.Context, base string, up *upstream, photo string, made *a
 // sameGroup sees that both are in one scheduling group, or are not, as the measurement claims.
 func sameGroup(a, b *stack, different bool) error {
 	group := func(s *stack) string {
-		return strings.Fields(oneLine(fmt.Sprintf("/proc/%d/autogroup", s.parts[0].pid())) + " -")[0]
+		return strings.Fields(oneLine(fmt.Sprintf("/proc/%d/autogroup", s.parts[0].PID())) + " -")[0]
 	}
-	cgroup := func(s *stack) string { return oneLine(fmt.Sprintf("/proc/%d/cgroup", s.parts[0].pid())) }
+	cgroup := func(s *stack) string { return oneLine(fmt.Sprintf("/proc/%d/cgroup", s.parts[0].PID())) }
 	if group(a) != "-" && (group(a) != group(b)) != different {
 		return fmt.Errorf("scheduling groups %s and %s", group(a), group(b))
 	}

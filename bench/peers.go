@@ -44,7 +44,7 @@ type stack struct {
 func (s *stack) pids() []int {
 	var out []int
 	for _, p := range slices.Concat(s.parts, s.also) {
-		out = append(out, p.pid())
+		out = append(out, p.PID())
 	}
 	return out
 }
@@ -62,8 +62,8 @@ func (s *stack) cpu() float64 {
 func (s *stack) ended() error {
 	for _, p := range s.parts {
 		select {
-		case <-p.done:
-			return fmt.Errorf("%s ended by itself: %w: %s", filepath.Base(p.cmd.Path), p.err, p.tail())
+		case <-p.Ended():
+			return fmt.Errorf("%s ended by itself: %w: %s", p.name, p.Wait(), p.tail())
 		default:
 		}
 	}

@@ -147,11 +147,11 @@ func (p *prewarmResult) runDirect(ctx context.Context, s settings, up *upstream,
 	if err != nil {
 		return sm, nil, err
 	}
-	<-c.done
+	ended := c.Wait()
 	sm.Whole = time.Since(began).Seconds()
 	text, err := os.ReadFile(c.log.Name())
-	state := c.cmd.ProcessState
-	if err := errors.Join(c.err, err, c.stop()); err != nil {
+	state := c.State()
+	if err := errors.Join(ended, err, c.stop()); err != nil {
 		return sm, nil, fmt.Errorf("pre-warming: %w: %s", err, text)
 	}
 	// Its own, and that of the codecs, for which it has waited.

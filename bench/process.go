@@ -9,34 +9,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"sync"
 	"syscall"
 	"time"
+
+	"imgopt/testkit/child"
 )
 
-// process is a program that this one started. It leads a process group of its own, so that stopping it stops what it
-// has started too, and nothing else. The group stays in the benchmark's session: sched_autogroup shares the CPU
-// between sessions, and everything that is compared has to be in one.
+// process is a program that this one started, with its output. It stays in the benchmark's session: sched_autogroup shares
+// the CPU between sessions, and everything that is compared has to be in one.
 type process struct {
-	cmd  *exec.Cmd
+	*child.Process
+	name string
 	log  *os.File
-	done chan struct{} // closed when it has ended
-	err  error         // how it ended; read after done
 }
-
-// starter runs functions on one thread that lives as long as the program: the kernel kills what was started when the
-// thread that started it ends (Pdeathsig), so nothing survives a benchmark that is killed.
-var starter = sync.OnceValue(func() chan<- func() {
-	work := make(chan func())
-	go func() {
-		runtime.LockOSThread()
-		for f := range work {
-			f()
-		}
-	}()
-	return work
-})
 
 // launch is how a program is started.
 type launch struct {
@@ -53,24 +38,18 @@ func startProcess(ctx context.Context, l launch) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", l.argv[0], err)
 	}
-	p := &process{log: log, done: make(chan struct{})}
-	p.cmd = exec.CommandContext(ctx, l.argv[0], l.argv[1:]...)
-	p.cmd.Cancel = func() error { return syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) }
-	p.cmd.WaitDelay = time.Second
-	p.cmd.Dir = l.dir
-	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.TempDir()}, l.env...)
-	p.cmd.Stdout, p.cmd.Stderr = log, log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: !l.session, Setsid: l.session, Pdeathsig: syscall.SIGKILL}
-	started := make(chan error)
-	starter() <- func() { started <- p.cmd.Start() }
-	if err := <-started; err != nil {
+	p := &process{name: filepath.Base(l.argv[0]), log: log}
+	cmd := exec.CommandContext(ctx, l.argv[0], l.argv[1:]...)
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	cmd.Dir = l.dir
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.TempDir()}, l.env...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: l.session}
+	if p.Process, err = child.Start(cmd); err != nil {
 		p.forget()
-		return nil, fmt.Errorf("starting %s: %w", l.argv[0], err)
+		return nil, err
 	}
-	go func() {
-		p.err = p.cmd.Wait()
-		close(p.done)
-	}()
 	return p, nil
 }
 
@@ -79,31 +58,27 @@ func (p *process) forget() {
 	_ = p.log.Close()
 }
 
-// pid is that of the process, and of its group.
-func (p *process) pid() int { return p.cmd.Process.Pid }
-
 // stop ends the process and what it has started, politely first. It reports a process that had to be killed, or that
 // failed; ending by the signal is no failure.
 func (p *process) stop() error {
 	defer p.forget()
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	_ = p.Signal(syscall.SIGTERM) // it may have ended
 	polite := true
 	select {
-	case <-p.done:
+	case <-p.Ended():
 	case <-time.After(20 * time.Second):
 		polite = false
 	}
-	_ = syscall.Kill(-p.pid(), syscall.SIGKILL) // what it left behind
-	<-p.done
+	ended := p.Kill() // and what it left behind
 	if !polite {
-		return fmt.Errorf("%s: did not end when told to", filepath.Base(p.cmd.Path))
+		return fmt.Errorf("%s: did not end when told to", p.name)
 	}
-	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() && status.Signal() == syscall.SIGTERM {
+	if status, ok := p.State().Sys().(syscall.WaitStatus); ok && status.Signaled() && status.Signal() == syscall.SIGTERM {
 		return nil
 	}
 	// 143 is what Node.js programs say of the same.
-	if p.err != nil && p.cmd.ProcessState.ExitCode() != 128+int(syscall.SIGTERM) {
-		return fmt.Errorf("ending %s: %w: %s", filepath.Base(p.cmd.Path), p.err, p.tail())
+	if ended != nil && p.State().ExitCode() != 128+int(syscall.SIGTERM) {
+		return fmt.Errorf("ending %s: %w: %s", p.name, ended, p.tail())
 	}
 	return nil
 }
@@ -126,8 +101,8 @@ func (p *process) await(ctx context.Context, f func() error) error {
 			return nil
 		}
 		select {
-		case <-p.done:
-			err = fmt.Errorf("it ended: %w", errors.Join(p.err, err))
+		case <-p.Ended():
+			err = fmt.Errorf("it ended: %w", errors.Join(p.Wait(), err))
 		case <-ctx.Done():
 			err = ctx.Err()
 		case <-time.After(2 * time.Millisecond):
@@ -135,7 +110,7 @@ func (p *process) await(ctx context.Context, f func() error) error {
 				continue
 			}
 		}
-		return errors.Join(fmt.Errorf("%s: %w: %s", filepath.Base(p.cmd.Path), err, p.tail()), p.stop())
+		return errors.Join(fmt.Errorf("%s: %w: %s", p.name, err, p.tail()), p.stop())
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package child starts the programs of tests and benchmarks. What it starts leads a process group of its own, so that
-// ending it ends what it has started too and nothing else, and does not outlive its parent, however that ends.
+// Package child starts the programs of tests and benchmarks. What it starts leads a process group of its own (a session,
+// if cmd asks for one), so that ending it ends what it has started too and nothing else, and does not outlive its parent, however that ends.
 package child
 
 import (
@@ -21,7 +21,8 @@ type Process struct {
 // Start starts cmd. The kernel kills it when the thread that started it ends (Pdeathsig), which is why a goroutine stays
 // on that thread for as long as the program runs.
 func Start(cmd *exec.Cmd) (*Process, error) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	session := cmd.SysProcAttr != nil && cmd.SysProcAttr.Setsid
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: !session, Setsid: session, Pdeathsig: syscall.SIGKILL}
 	p := &Process{cmd: cmd, ended: make(chan struct{})}
 	started := make(chan error)
 	go func() {
