@@ -35,6 +35,7 @@ run: build ## build and start the service with testdata/images as its origin, an
 test: build ## install what the tests need and run them all, the differential test against Next.js included
 	@scripts/test-deps
 	@$(GO) test -count=1 ./...
+	@$(GO) -C bench/plot test -count=1 -timeout 5m ./...
 	@$(MAKE) --no-print-directory e2e stress
 
 .PHONY: unit
@@ -89,5 +90,5 @@ images: deps ## make testdata/images anew and say what changed
 .PHONY: clean
 clean: ## remove everything that was built or installed inside the repository
 	@rm -rf bin .build deps/libvips/node_modules e2e/next/node_modules e2e/next/.next-* e2e/next/.assets e2e/next/public e2e/next/next-env.d.ts e2e/results \
-		bench/peers/{node_modules,.next,next-env.d.ts} \
+		bench/peers/{node_modules,.next,next-env.d.ts} bench/quality/node_modules \
 		e2e/browser/app/{node_modules,.next-*,.assets,.remote,public,next-env.d.ts}

@@ -21,6 +21,9 @@ import (
 type settings struct {
 	imgopt, floor, images, peers, out  string
 	imgproxy, imagor                   string
+	photos, scorer, encode             string
+	search, encodings                  string
+	qualityRounds, searchWidth         int
 	rounds                             int
 	hitSeconds                         int
 	coldImages                         int
@@ -75,6 +78,7 @@ func init() {
 		{"fleet", fleet},
 		{"profile", profile},
 		{"prewarm", prewarmed},
+		{"quality", measureQuality},
 	}
 }
 
@@ -85,6 +89,9 @@ func main() {
 	flag.StringVar(&s.images, "images", ".build/bench/large", "folder with the large source images")
 	flag.StringVar(&s.peers, "peers", "bench/peers", "folder with what imgopt is compared with, installed")
 	flag.StringVar(&s.out, "out", "bench/results", "folder for the results")
+	flag.StringVar(&s.photos, "photos", ".build/photos", "folder with the photographs of the quality measurement")
+	flag.StringVar(&s.scorer, "scorer", "bench/quality", "folder with what scores images, installed")
+	flag.StringVar(&s.encode, "encode", ".build/bench/encode", "what makes the images of the quality measurement")
 	flag.StringVar(&s.imgproxy, "imgproxy", "", "base url of a running imgproxy that may fetch from loopback, to compare with, too")
 	flag.StringVar(&s.imagor, "imagor", "", "base url of a running imagor that may fetch from loopback, to compare with, too")
 	flag.IntVar(&s.rounds, "rounds", 3, "alternating rounds")
@@ -92,15 +99,19 @@ func main() {
 	flag.IntVar(&s.coldImages, "cold-images", 0, "images of one cold run (0: chosen by format and width)")
 	flag.IntVar(&s.isolationRounds, "isolation-rounds", 5, "alternating rounds of the isolation measurement, whose differences are small")
 	flag.IntVar(&s.memoryRounds, "memory-rounds", 3, "alternating rounds of the memory measurement, which are long")
+	flag.IntVar(&s.qualityRounds, "quality-rounds", 2, "how often each image of the quality measurement is made")
 	flag.DurationVar(&s.latencyFor, "latency-for", 5*time.Second, "length of one open loop")
 	flag.DurationVar(&s.curveFor, "curve-for", 3*time.Second, "length of one rate of hits")
 	flag.DurationVar(&s.neighbourFor, "neighbour-for", 12*time.Second, "length of one open loop of pages")
 	flag.StringVar(&s.only, "only", "", "parts to run, with commas (default: all)")
 	flag.BoolVar(&s.quick, "quick", false, "one short round of everything: whether it works and what has changed much, not for claims")
+	flag.StringVar(&s.search, "search", "", "measure nothing, but find qualities of -encodings for this format (jpeg, webp or avif) that look as Next.js' do")
+	flag.StringVar(&s.encodings, "encodings", "encodings.json", "file for -search: a JSON list of transform.Encoding, without qualities")
+	flag.IntVar(&s.searchWidth, "search-width", 640, "width of the images of -search")
 	summary := flag.Bool("summary", false, "only write the table of targets anew, from the results that there are")
 	flag.Parse()
 	if s.quick {
-		s.rounds, s.isolationRounds, s.memoryRounds = 1, 1, 1
+		s.rounds, s.isolationRounds, s.memoryRounds, s.qualityRounds = 1, 1, 1, 1
 		s.hitSeconds, s.latencyFor, s.curveFor, s.neighbourFor = 1, time.Second, time.Second, 4*time.Second
 		if s.coldImages == 0 {
 			s.coldImages = 8
@@ -110,9 +121,12 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	var err error
-	if *summary {
+	switch {
+	case *summary:
 		err = summarize(s.out)
-	} else {
+	case s.search != "":
+		err = search(ctx, s)
+	default:
 		err = measure(ctx, s)
 	}
 	if err != nil {
@@ -128,7 +142,7 @@ func measure(ctx context.Context, s settings) error {
 			return fmt.Errorf("-only %s: there is no such part", name)
 		}
 	}
-	for _, path := range []*string{&s.imgopt, &s.floor, &s.images, &s.peers} { // programs start in folders of their own
+	for _, path := range []*string{&s.imgopt, &s.floor, &s.images, &s.peers, &s.photos, &s.scorer, &s.encode} { // programs start in folders of their own
 		abs, err := filepath.Abs(*path)
 		if err != nil {
 			return err
@@ -168,6 +182,8 @@ func (s settings) run(ctx context.Context, p part) error {
 		r.Rounds = s.memoryRounds
 	case "profile":
 		r.Rounds = 1
+	case "quality":
+		r.Rounds = s.qualityRounds
 	}
 	if err := p.measure(ctx, s, r); err != nil {
 		return err

@@ -76,6 +76,7 @@ func TestReport(t *testing.T) {
 		Startup:   &startResult{Peers: []startPeer{{Name: nameImgopt, Samples: []startSample{{Answer: 0.05}}}}},
 		Isolation: &isolationResults{{"webp", 828, 2, s, s}},
 		Fleet:     &fleetResult{Latency: []latencies{{What: "x"}}},
+		Quality:   madeUp(0.25, 0.25),
 		Other:     &prewarmResult{Requests: []srcsetSample{{CPU: 2, Fetches: 4}}, Direct: []srcsetSample{{CPU: 1, Fetches: 1}}},
 	}
 	for _, name := range []string{"imgopt, memory", "imgopt, disk", nameNext, nameNginx} {

@@ -16,7 +16,9 @@ type plot struct {
 
 // series has values of Y for every category, or for every value of X. Low and High are the range of each.
 type series struct {
-	Name      string
+	Name string
+	// Labels, if there are some, stand beside the points of a line.
+	Labels    []string  `json:",omitempty"`
 	X         []float64 `json:",omitempty"`
 	Y         []float64
 	Low, High []float64 `json:",omitempty"`

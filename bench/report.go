@@ -27,6 +27,7 @@ type report struct {
 	Startup   *startResult      `json:",omitempty"`
 	Isolation *isolationResults `json:",omitempty"`
 	Fleet     *fleetResult      `json:",omitempty"`
+	Quality   *qualityResult    `json:",omitempty"`
 	// Other is the result of a part that this type need not know.
 	Other tabled `json:",omitempty"`
 	// Claims are what was measured of the targets, Plots what bench/plot draws.
@@ -75,6 +76,9 @@ func (r *report) results() []tabled {
 	}
 	if r.Fleet != nil {
 		out = append(out, r.Fleet)
+	}
+	if r.Quality != nil {
+		out = append(out, r.Quality)
 	}
 	if r.Other != nil {
 		out = append(out, r.Other)

@@ -32,7 +32,7 @@ func TestDefaults(t *testing.T) {
 			Breaker: Breaker{Failures: 10, OpenFor: 5 * time.Second},
 		},
 		Transform: Transform{
-			Queue: 512, Timeout: 7 * time.Second, MaxInputPixels: 268402689, Mozjpeg: true,
+			Queue: 512, Timeout: 7 * time.Second, MaxInputPixels: 268402689, Profile: "next", Mozjpeg: true,
 			Isolation: IsolationProcess, Nice: 15, MaxJobs: 10000, MaxGrowth: 256 << 20,
 		},
 		Role:  RoleAll,

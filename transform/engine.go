@@ -20,8 +20,8 @@ type Spec struct {
 	Quality int
 }
 
-// EncoderQuality is the quality given to the encoder: AVIF's scale is moved to look like WebP's (the ratio of
-// sharp's two defaults, 50 and 80), rounded, at least 1.
+// EncoderQuality is the quality that Next.js has given to the encoder: AVIF's scale is moved to look like WebP's (the
+// ratio of sharp's two defaults, 50 and 80), rounded, at least 1.
 func (s Spec) EncoderQuality() int {
 	if s.Output == AVIF {
 		return max(int(math.Round(float64(s.Quality)*(50.0/80.0))), 1)
@@ -70,13 +70,19 @@ type Options struct {
 	Timeout time.Duration
 	// MaxInputPixels refuses larger sources (width × height); zero means no limit. Next.js: 268 402 689.
 	MaxInputPixels uint64
-	// Mozjpeg uses mozjpeg's settings for jpeg (smaller, slower). Next.js: true.
+	// Mozjpeg uses mozjpeg's settings for jpeg (smaller, slower). Next.js: true. It counts with ProfileNext only.
 	Mozjpeg bool
+	// Profile is what the encoders aim at; "" means ProfileNext.
+	Profile Profile
 }
 
 // Fingerprint names everything in the options that changes the bytes; it is a part of a variant's key.
 func (o Options) Fingerprint() string {
-	return fmt.Sprintf("mozjpeg=%t pixels=%d", o.Mozjpeg, o.MaxInputPixels)
+	fingerprint := fmt.Sprintf("mozjpeg=%t pixels=%d", o.Mozjpeg, o.MaxInputPixels)
+	if profile := o.Profile.fingerprint(); profile != "" { // with ProfileNext it is that of imgopt before there were profiles
+		fingerprint += " profile=" + profile
+	}
+	return fingerprint
 }
 
 // CodecError says that an image could not be decoded or encoded.

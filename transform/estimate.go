@@ -57,7 +57,7 @@ func (c Cost) Under(maxPixels uint64) int64 {
 //	             both ways counts, because readers disagree about odd EXIF
 //	encoder      in bytes per pixel of the target: JPEG 11, WebP 21 (with alpha 42), AVIF 36 and up to 16 MiB (with
 //	             alpha 46 and 32 MiB), PNG 58 up to 4.2 megapixels (its quantizer then takes a thriftier way: 26),
-//	             GIF 30 and 20, TIFF 5
+//	             GIF 30 and 20, TIFF 5; and what a profile's encoding adds to that (see extra)
 //
 // AVIF frees its decoder before the encoder begins, so that the larger of the two counts.
 const (
@@ -82,37 +82,41 @@ var encoderBytes = map[string]struct{ opaque, alpha float64 }{
 	TIFF: {5, 6},
 }
 
+// Estimate is that of ProfileNext.
+func Estimate(src []byte, media string, spec Spec) Cost {
+	return ProfileNext.Estimate(src, media, spec)
+}
+
+// EstimateAll is that of ProfileNext.
+func EstimateAll(src []byte, media string, specs []Spec) Cost {
+	return ProfileNext.EstimateAll(src, media, specs)
+}
+
 // Estimate reads the header of a source whose type is media and says what encoding it for spec will cost. It never
 // fails, reads a bounded part of the source, and allocates next to nothing.
-func Estimate(src []byte, media string, spec Spec) Cost {
-	p, ok := readPicture(src, media)
-	if !ok || p.width <= 0 || p.height <= 0 {
-		return Cost{Bytes: int64(len(src)) + unknownBytes}
-	}
-	bytes := p.cost(media, spec)
-	if p.turn != turnNone {
-		bytes = max(bytes, p.turned().cost(media, spec))
-	}
-	return Cost{
-		Width: p.width, Height: p.height, Bands: p.bands, Known: true,
-		Bytes: int64(len(src)) + int64(min(bytes, math.MaxInt64/2)),
-	}
+func (p Profile) Estimate(src []byte, media string, spec Spec) Cost {
+	return p.estimate(src, media, func(pic picture) float64 { return pic.cost(media, spec) })
 }
 
 // EstimateAll is Estimate for several results that share what they have in common (see MultiEngine): the dearest of them,
 // and what is kept meanwhile for others, a decoded picture and a resized one of at most MaxShared bytes each. The decoded
 // one is counted even where it is gone by then.
-func EstimateAll(src []byte, media string, specs []Spec) Cost {
-	p, ok := readPicture(src, media)
-	if !ok || p.width <= 0 || p.height <= 0 {
+func (p Profile) EstimateAll(src []byte, media string, specs []Spec) Cost {
+	return p.estimate(src, media, func(pic picture) float64 { return pic.costAll(media, specs) })
+}
+
+func (p Profile) estimate(src []byte, media string, cost func(picture) float64) Cost {
+	pic, ok := readPicture(src, media)
+	if !ok || pic.width <= 0 || pic.height <= 0 {
 		return Cost{Bytes: int64(len(src)) + unknownBytes}
 	}
-	bytes := p.costAll(media, specs)
-	if p.turn != turnNone {
-		bytes = max(bytes, p.turned().costAll(media, specs))
+	pic.profile = p
+	bytes := cost(pic)
+	if pic.turn != turnNone {
+		bytes = max(bytes, cost(pic.turned()))
 	}
 	return Cost{
-		Width: p.width, Height: p.height, Bands: p.bands, Known: true,
+		Width: pic.width, Height: pic.height, Bands: pic.bands, Known: true,
 		Bytes: int64(len(src)) + int64(min(bytes, math.MaxInt64/2)),
 	}
 }
@@ -142,6 +146,8 @@ type picture struct {
 	scaled bool
 	// early says that the decoder's memory is free when the encoder begins.
 	early bool
+	// profile is what the encoder aims at; no header says it.
+	profile Profile
 }
 
 // turned is the picture as it looks after a quarter turn: only the target's size depends on it.
@@ -246,7 +252,34 @@ func (p picture) encoder(media string, spec Spec, target float64) float64 {
 	case output == GIF && target > highMemoryPixels:
 		return max(factor*highMemoryPixels, 20*target)
 	}
-	return factor * target
+	return factor*target + p.extra(spec, target)
+}
+
+// extra is what an encoder takes for an encoding beyond that of ProfileNext, in bytes. Measured like the rest: WebP's
+// search for sharp colours 5 to 7 for each pixel, and its larger efforts 10 MB where there is alpha, which is stored
+// without loss; AVIF 6 for each pixel and step of effort; a JPEG whose colours are not halved 8.
+func (p picture) extra(spec Spec, target float64) (bytes float64) {
+	e := Options{Profile: p.profile, Mozjpeg: true}.Encoding(spec)
+	switch spec.Output {
+	case WebP:
+		if e.SharpYUV {
+			bytes += 7 * target
+		}
+		if p.alpha && e.Effort > 4 {
+			bytes += min(28*target, 16<<20)
+		}
+	case AVIF:
+		free := 3 // efforts that take what ProfileNext's takes
+		if e.Subsample {
+			free = 6
+		}
+		bytes += float64(6*max(e.Effort-free, 0)) * target
+	case JPEG:
+		if !e.Subsample {
+			bytes += 8 * target
+		}
+	}
+	return bytes
 }
 
 // jpegShrink is what libvips' JPEG decoder is asked to shrink by.

@@ -61,11 +61,13 @@ main(int argc, char **argv)
 		fprintf(stderr, "usage: floor FILE WIDTH QUALITY FORMAT IMAGES PROCESSES OUT\n");
 		return 2;
 	}
-	imgopt_request req = { .width = atoi(argv[2]), .quality = atoi(argv[3]), .mozjpeg = 1,
-		.max_pixels = 268402689, .timeout_ms = 7000 };
+	imgopt_request req = { .width = atoi(argv[2]), .max_pixels = 268402689, .timeout_ms = 7000 };
 	for (int i = 1; i < 5; i++)
 		if (!strcmp(argv[4], names[i]))
 			req.format = i;
+	// What sharp tells the encoders for Next.js.
+	req.encoding = (imgopt_encoding) { .quality = atoi(argv[3]), .effort = req.format == IMGOPT_AVIF ? 3 : 4, .subsample = req.format == IMGOPT_JPEG,
+		.passes = 1, .progressive = 1, .trellis = 1, .overshoot = 1, .optimize_scans = 1, .quant_table = 3, .preset = "default", .tune = "auto" };
 	int images = atoi(argv[5]), processes = atoi(argv[6]);
 
 	FILE *f = fopen(argv[1], "rb");

@@ -178,6 +178,9 @@ func (p picture) lines(pl *plot.Plot) error {
 		}
 		dots.Color, dots.Shape, dots.Radius = l.Color, draw.CircleGlyph{}, 3
 		pl.Add(dots, &whiskers{s, l.Color})
+		if len(s.Labels) == len(s.X) {
+			pl.Add(&labels{s})
+		}
 		pl.Legend.Add(s.Name, l, dots)
 	}
 	return nil

@@ -15,7 +15,7 @@ var pictures = []picture{
 	{Name: "bars", Title: "Bars", Kind: "bars", Y: "of it", Categories: []string{"one", "a name that is long"}, Limit: 1, LimitName: "limit",
 		Series: []series{{Name: "a", Y: []float64{1, 2}, Low: []float64{0.5, 1.5}, High: []float64{1.5, 2.5}}, {Name: "b", Y: []float64{0, 3}}}},
 	{Name: "log", Title: "Logarithmic", Kind: "bars", LogY: true, Categories: []string{"x"}, Series: []series{{Y: []float64{0.07}, Low: []float64{0.06}, High: []float64{0.08}}}},
-	{Name: "lines", Title: "Lines", Kind: "lines", LogX: true, LogY: true, Series: []series{{Name: "a", X: []float64{1000, 32000}, Y: []float64{0.5, 900}, Low: []float64{0.4, 800}, High: []float64{0.6, 1000}}}},
+	{Name: "lines", Title: "Lines", Kind: "lines", LogX: true, LogY: true, Series: []series{{Name: "a", Labels: []string{"few", "many"}, X: []float64{1000, 32000}, Y: []float64{0.5, 900}, Low: []float64{0.4, 800}, High: []float64{0.6, 1000}}}},
 }
 
 // Every picture is well-formed, has its texts, and both grounds.
@@ -36,6 +36,13 @@ func TestDraw(t *testing.T) {
 		for _, want := range []string{p.Title, "prefers-color-scheme: dark", "fill:#FEFEFE", "fill:#010101"} {
 			if !bytes.Contains(svg, []byte(want)) {
 				t.Errorf("%s: no %q", p.Name, want)
+			}
+		}
+		for _, s := range p.Series {
+			for _, label := range s.Labels {
+				if !bytes.Contains(svg, []byte(label)) {
+					t.Errorf("%s: no %q", p.Name, label)
+				}
 			}
 		}
 		if bytes.Contains(svg, []byte("NaN")) || bytes.Contains(svg, []byte("Inf")) {

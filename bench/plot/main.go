@@ -23,6 +23,7 @@ type picture struct {
 
 type series struct {
 	Name            string
+	Labels          []string
 	X, Y, Low, High []float64
 }
 

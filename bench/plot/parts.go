@@ -73,6 +73,18 @@ func (w *whiskers) Plot(c draw.Canvas, pl *plot.Plot) {
 	}
 }
 
+// labels are words beside the points of a line.
+type labels struct{ series series }
+
+func (l *labels) Plot(c draw.Canvas, pl *plot.Plot) {
+	tx, ty := pl.Transforms(&c)
+	style := pl.X.Tick.Label
+	style.Font.Size, style.XAlign, style.YAlign = 9, draw.XLeft, draw.YBottom
+	for i, x := range l.series.X {
+		c.FillText(style, vg.Point{X: tx(x) + 4, Y: ty(l.series.Y[i]) + 3}, l.series.Labels[i])
+	}
+}
+
 func whisker(c draw.Canvas, x vg.Length, s series, i int, ty func(float64) vg.Length) {
 	if i >= len(s.Low) || i >= len(s.High) || s.Low[i] <= 0 || s.Low[i] == s.High[i] {
 		return

@@ -54,6 +54,7 @@ var reloadable = map[string]bool{
 	"transform.queue":                true,
 	"transform.timeout":              false,
 	"transform.maxInputPixels":       false,
+	"transform.profile":              false,
 	"transform.mozjpeg":              false,
 	"transform.isolation":            false,
 	"transform.nice":                 false,

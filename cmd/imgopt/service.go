@@ -132,6 +132,7 @@ func engineOptions(c *config.Config) transform.Options {
 		Timeout:        c.Transform.Timeout,
 		MaxInputPixels: uint64(c.Transform.MaxInputPixels),
 		Mozjpeg:        c.Transform.Mozjpeg,
+		Profile:        transform.Profile(c.Transform.Profile),
 	}
 }
 

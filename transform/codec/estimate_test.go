@@ -72,7 +72,7 @@ func compareEstimate(t *testing.T, p *Pool, name string, small, src []byte, medi
 		// Below that the base counts most.
 		little = 48 << 20
 	)
-	cost := transform.Estimate(src, media, spec)
+	cost := p.settings.Options.Profile.Estimate(src, media, spec)
 	estimate := cost.Under(p.settings.Options.MaxInputPixels)
 	peak, failed := realPeak(t, p, small, src, spec)
 	line := fmt.Sprintf("%-32s %5d × %5d, %5.1f MB, to %s %d: %6.1f MB, estimated %6.1f MB (%.2f)", name, cost.Width, cost.Height,
@@ -114,8 +114,11 @@ func TestEstimateCoversSeveralResults(t *testing.T) {
 	}
 }
 
-func measuringPool(t *testing.T) *Pool {
+func measuringPool(t *testing.T) *Pool { return measuringPoolOf(t, transform.ProfileNext) }
+
+func measuringPoolOf(t *testing.T, profile transform.Profile) *Pool {
 	s := patient(t)
+	s.Options.Profile = profile
 	s.MaxSource, s.MaxResult = 512<<20, 256<<20
 	if err := libvips.Start(); err != nil { // here, to make the sources
 		t.Fatal(err)
@@ -172,6 +175,28 @@ func TestEstimateCoversTheRealPeak(t *testing.T) {
 			compareEstimate(t, p, variants[0].name, src[:100], src, transform.JPEG, transform.Spec{Output: output, Width: width, Quality: 75})
 		}
 	})
+}
+
+// The other profiles tell encoders to work more, or to keep more.
+func TestEstimateCoversEveryProfile(t *testing.T) {
+	width, height := 900, 600
+	if *estimateFull {
+		width, height = 3000, 2000
+	}
+	opaque, alpha := pngOf(t, noise(width, height)), pngOf(t, seeThrough(width, height))
+	small, smallAlpha := pngOf(t, noise(96, 64)), pngOf(t, seeThrough(96, 64))
+	for _, profile := range []transform.Profile{transform.ProfileFast, transform.ProfileSmall} {
+		p := measuringPoolOf(t, profile)
+		for _, spec := range []transform.Spec{
+			{Output: transform.JPEG, Width: 3840, Quality: 75}, {Output: transform.WebP, Width: 3840, Quality: 75}, {Output: transform.AVIF, Width: 256, Quality: 75},
+		} {
+			if *estimateFull && spec.Output == transform.AVIF {
+				spec.Width = 1080
+			}
+			compareEstimate(t, p, "png, "+string(profile), small, opaque, transform.PNG, spec)
+			compareEstimate(t, p, "png, alpha, "+string(profile), smallAlpha, alpha, transform.PNG, spec)
+		}
+	}
 }
 
 // No file of the corpus, bombs and broken ones included, takes more than its estimate.

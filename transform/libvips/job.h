@@ -17,7 +17,8 @@ typedef struct {
 // kept is a result that another request of the job will get as well.
 typedef struct {
 	imgopt_result result;
-	int format, quality;
+	int format;
+	imgopt_encoding encoding;
 } kept;
 
 struct imgopt_job {
@@ -65,8 +66,11 @@ gboolean imgopt_same_pixels(const shape *a, const shape *b);
 // imgopt_find_result returns a kept result of the current pixels, or NULL.
 const kept *imgopt_find_result(const imgopt_job *job, const imgopt_request *req);
 
+// imgopt_same_output reports whether a request gives the bytes that format and encoding gave, of the same pixels.
+gboolean imgopt_same_output(const imgopt_request *req, int format, const imgopt_encoding *encoding);
+
 // imgopt_pixels_needed reports whether a later request needs the pixels of the current one for another encoder or
-// quality.
+// encoding.
 gboolean imgopt_pixels_needed(const imgopt_job *job, const shape *s);
 
 // imgopt_pixels gives the picture as encoders take it, and keeps what later requests can use.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -108,13 +109,19 @@ func TestSharingChangesNoByte(t *testing.T) {
 // decodes makes all results and counts how often the source was decoded for them.
 func decodes(t *testing.T, src []byte, specs []transform.Spec) int {
 	t.Helper()
+	if err := libvips.Start(); err != nil {
+		t.Fatal(err)
+	}
 	sorted := make([]transform.Spec, 0, len(specs))
 	for _, i := range transform.Order(specs) {
 		sorted = append(sorted, specs[i])
 	}
 	opts := next
 	opts.Timeout = 0
-	j := libvips.NewJob(t.Context(), bytes.Clone(src), sorted, opts)
+	var pin runtime.Pinner
+	defer pin.Unpin()
+	pin.Pin(&src[0])
+	j := libvips.NewJob(t.Context(), src, sorted, opts)
 	for _, spec := range sorted {
 		if err := j.Next(func([]byte) error { return nil }); err != nil {
 			t.Errorf("%+v: %v", spec, err)

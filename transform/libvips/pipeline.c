@@ -53,13 +53,19 @@ forget_results(imgopt_job *job)
 	g_array_set_size(job->results, 0);
 }
 
+gboolean
+imgopt_same_output(const imgopt_request *req, int format, const imgopt_encoding *encoding)
+{
+	return req->format == format && !memcmp(&req->encoding, encoding, sizeof *encoding);
+}
+
 // imgopt_find_result returns a result of the current pixels.
 const kept *
 imgopt_find_result(const imgopt_job *job, const imgopt_request *req)
 {
 	for (guint i = 0; i < job->results->len; i++) {
 		const kept *k = &g_array_index(job->results, kept, i);
-		if (k->format == req->format && k->quality == req->quality)
+		if (imgopt_same_output(req, k->format, &k->encoding))
 			return k;
 	}
 	return NULL;
@@ -72,9 +78,9 @@ keep_result(imgopt_job *job, const imgopt_request *req, const shape *s, const im
 	for (int i = job->at + 1; i < job->n; i++) {
 		const imgopt_request *other = &job->reqs[i];
 		shape o = imgopt_shape(job, other);
-		if (!imgopt_same_pixels(&o, s) || other->format != req->format || other->quality != req->quality)
+		if (!imgopt_same_pixels(&o, s) || !imgopt_same_output(other, req->format, &req->encoding))
 			continue;
-		kept k = { .result = *res, .format = req->format, .quality = req->quality };
+		kept k = { .result = *res, .format = req->format, .encoding = req->encoding };
 		if (!(k.result.data = g_try_malloc(res->size)))
 			return;
 		memcpy(k.result.data, res->data, res->size);

@@ -22,11 +22,23 @@ enum imgopt_status {
 	IMGOPT_CANCELED = 3, // *cancel became non-zero
 };
 
+// imgopt_encoding is what an encoder is told beside the pixels; what a format does not know has no effect on it.
+// IMGOPT_INPUT reads nothing of it. It has no gaps, so that two can be compared as bytes: what follows the end of a text
+// is zero.
+typedef struct {
+	int quality;   // 1 to 100, as the encoder takes it
+	int effort;    // webp 0 to 6, avif 0 to 9
+	int subsample; // jpeg, avif: 4:2:0
+	int sharp_yuv, smart_deblock, passes; // webp; libvips before 8.16 knows the first only
+	int progressive, trellis, overshoot, optimize_scans, quant_table; // jpeg
+	char preset[16]; // webp: a nick of VipsForeignWebpPreset
+	char tune[32];   // avif; libvips before 8.18 does not know it
+} imgopt_encoding;
+
 typedef struct {
 	int width;             // target width in pixels
-	int quality;           // 1 to 100, as the encoder takes it
 	int format;            // enum imgopt_format
-	int mozjpeg;           // use mozjpeg's defaults for jpeg
+	imgopt_encoding encoding;
 	uint64_t max_pixels;   // refuse larger sources; 0: no limit
 	int64_t timeout_ms;    // limit of pixel evaluation, for this result; 0: none
 	uint64_t max_shared;   // keep no more bytes of decoded pixels for other results of the source

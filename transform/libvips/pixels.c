@@ -200,7 +200,7 @@ still(VipsImage **image)
 	return 0;
 }
 
-// imgopt_pixels_needed reports whether a later request needs the pixels of the current one for another encoder or quality.
+// imgopt_pixels_needed reports whether a later request needs the pixels of the current one for another encoder or encoding.
 gboolean
 imgopt_pixels_needed(const imgopt_job *job, const shape *s)
 {
@@ -208,7 +208,7 @@ imgopt_pixels_needed(const imgopt_job *job, const shape *s)
 	for (int i = job->at + 1; i < job->n; i++) {
 		const imgopt_request *req = &job->reqs[i];
 		shape other = imgopt_shape(job, req);
-		if (imgopt_same_pixels(&other, s) && (req->format != now->format || req->quality != now->quality) && !imgopt_find_result(job, req))
+		if (imgopt_same_pixels(&other, s) && !imgopt_same_output(req, now->format, &now->encoding) && !imgopt_find_result(job, req))
 			return TRUE;
 	}
 	return FALSE;

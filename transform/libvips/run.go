@@ -9,6 +9,8 @@ package libvips
 import "C"
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"runtime"
@@ -26,12 +28,11 @@ var formats = map[string]C.int{
 	transform.AVIF: C.IMGOPT_AVIF,
 }
 
-func request(spec transform.Spec, opts transform.Options, canceled *int32) C.imgopt_request {
+func request(spec transform.Spec, enc transform.Encoding, opts transform.Options, canceled *int32) C.imgopt_request {
 	return C.imgopt_request{
 		width:      C.int(spec.Width),
-		quality:    C.int(spec.EncoderQuality()),
 		format:     formats[spec.Output], // absent: IMGOPT_INPUT
-		mozjpeg:    flag(opts.Mozjpeg),
+		encoding:   encoding(enc),
 		max_pixels: C.uint64_t(opts.MaxInputPixels),
 		timeout_ms: C.int64_t(opts.Timeout.Milliseconds()),
 		max_shared: C.uint64_t(transform.MaxShared),
@@ -39,9 +40,53 @@ func request(spec transform.Spec, opts transform.Options, canceled *int32) C.img
 	}
 }
 
+func encoding(e transform.Encoding) C.imgopt_encoding {
+	c := C.imgopt_encoding{
+		quality:        C.int(e.Quality),
+		effort:         C.int(e.Effort),
+		subsample:      flag(e.Subsample),
+		sharp_yuv:      flag(e.SharpYUV),
+		smart_deblock:  flag(e.SmartDeblock),
+		passes:         C.int(max(e.Passes, 1)),
+		progressive:    flag(e.Progressive),
+		trellis:        flag(e.Trellis),
+		overshoot:      flag(e.Overshoot),
+		optimize_scans: flag(e.OptimizeScans),
+		quant_table:    C.int(e.QuantTable),
+	}
+	text(c.preset[:], cmp.Or(e.Preset, "default"))
+	text(c.tune[:], cmp.Or(e.Tune, "auto"))
+	return c
+}
+
+// text copies what fits and leaves a zero at the end. The encoders refuse half a name.
+func text(to []C.char, s string) {
+	for i := range min(len(s), len(to)-1) {
+		to[i] = C.char(s[i])
+	}
+}
+
 // Run encodes src on the calling thread and gives the result to use, which must not keep it. Its errors are
 // those of transform.Engine, and use's own. Start must have succeeded.
 func Run(ctx context.Context, src []byte, spec transform.Spec, opts transform.Options, use func(encoded []byte) error) error {
+	return run(ctx, src, spec, opts.Encoding(spec), opts, use)
+}
+
+// EncodeAs is Run with an encoding of the caller's: spec.Quality and opts.Profile have no say. It is for measuring what
+// an encoding is worth; whatever the encoder refuses is a *transform.CodecError. It starts libvips where that was not done.
+func EncodeAs(ctx context.Context, src []byte, spec transform.Spec, enc transform.Encoding, opts transform.Options) ([]byte, error) {
+	if err := Start(); err != nil {
+		return nil, err
+	}
+	var out []byte
+	err := run(ctx, src, spec, enc, opts, func(encoded []byte) error {
+		out = bytes.Clone(encoded)
+		return nil
+	})
+	return out, err
+}
+
+func run(ctx context.Context, src []byte, spec transform.Spec, enc transform.Encoding, opts transform.Options, use func(encoded []byte) error) error {
 	if len(src) == 0 {
 		return &transform.CodecError{Message: "empty source"}
 	}
@@ -54,7 +99,7 @@ func Run(ctx context.Context, src []byte, spec transform.Spec, opts transform.Op
 	defer pin.Unpin()
 	pin.Pin(canceled)
 
-	req := request(spec, opts, canceled)
+	req := request(spec, enc, opts, canceled)
 	var res C.imgopt_result
 	status := C.imgopt_encode(unsafe.Pointer(&src[0]), C.size_t(len(src)), &req, &res)
 	runtime.KeepAlive(src)
@@ -99,7 +144,7 @@ func NewJob(ctx context.Context, src []byte, specs []transform.Spec, opts transf
 	j.pin.Pin(canceled)
 	reqs := make([]C.imgopt_request, len(specs))
 	for i, spec := range specs {
-		reqs[i] = request(spec, opts, canceled)
+		reqs[i] = request(spec, opts.Encoding(spec), opts, canceled)
 	}
 	j.job = C.imgopt_job_new(unsafe.Pointer(&src[0]), C.size_t(len(src)), &reqs[0], C.int(len(reqs)))
 	return j
