@@ -26,8 +26,8 @@ import (
 // from the header; the header has its own checksum, so that it can be trusted without reading the body. Both
 // checksums together cover every byte behind them; the key inside makes an entry under a wrong name a damaged one.
 //
-// The checksum is CRC32C. It has to find torn writes and failing media, not forgers, and it runs on every disk hit:
-// with the processor's own instruction 45 KB take about 3 µs, where SHA-256 takes ten times as long.
+// The checksum is CRC32C. It has to find torn writes and failing media, not forgers, and it runs whenever a body is
+// read: with the processor's own instruction 45 KB take about 3 µs, where SHA-256 takes ten times as long.
 const (
 	magic          = "imgo"
 	codecVersion   = FormatVersion
@@ -128,57 +128,65 @@ type bodyRef struct {
 
 // decodeHeader reads and checks everything but the body, which b need not contain.
 func decodeHeader(k Key, b []byte) (*Entry, bodyRef, error) {
+	e := &Entry{}
+	body, err := readHeader(e, k, b)
+	if err != nil {
+		return nil, bodyRef{}, err
+	}
+	return e, body, nil
+}
+
+// readHeader is decodeHeader into e, which is empty and of no use after an error.
+func readHeader(e *Entry, k Key, b []byte) (bodyRef, error) {
 	le := binary.LittleEndian
 	if len(b) < versionAt+4 || string(b[:versionAt]) != magic {
-		return nil, bodyRef{}, &CorruptError{"not an entry"}
+		return bodyRef{}, &CorruptError{"not an entry"}
 	}
 	// what follows the version is that version's own affair
 	if v := le.Uint32(b[versionAt:]); v != codecVersion {
-		return nil, bodyRef{}, fmt.Errorf("%w: %d, want %d", ErrVersion, v, codecVersion)
+		return bodyRef{}, fmt.Errorf("%w: %d, want %d", ErrVersion, v, codecVersion)
 	}
 	if len(b) < fixedLen {
-		return nil, bodyRef{}, &CorruptError{"length"}
+		return bodyRef{}, &CorruptError{"length"}
 	}
 	offset := le.Uint32(b[bodyOffsetAt:])
 	if offset < fixedLen || offset > maxHeader || uint64(offset) > uint64(len(b)) {
-		return nil, bodyRef{}, &CorruptError{"header length"}
+		return bodyRef{}, &CorruptError{"header length"}
 	}
 	h := b[:offset]
 	if crc32.Checksum(h[checkedFrom:], castagnoli) != le.Uint32(h[headerSumAt:]) {
-		return nil, bodyRef{}, &CorruptError{"header checksum"}
+		return bodyRef{}, &CorruptError{"header checksum"}
 	}
 	body := bodyRef{offset: int(offset), length: le.Uint64(h[bodyLenAt:]), sum: le.Uint32(h[bodySumAt:])}
 	// The header is now what some writer meant. The rest guards against a writer that was wrong.
 	if Key(h[keyAt:storedAtAt]) != k {
-		return nil, bodyRef{}, &CorruptError{"key"}
+		return bodyRef{}, &CorruptError{"key"}
 	}
 	if body.length == 0 {
-		return nil, bodyRef{}, &CorruptError{"empty body"}
+		return bodyRef{}, &CorruptError{"empty body"}
 	}
-	e := &Entry{
-		MaxAge:       int64(le.Uint64(h[maxAgeAt:])),
-		OriginalSize: int64(le.Uint64(h[originalSizeAt:])),
-		Mark:         le.Uint64(h[markAt:]),
-	}
+	e.MaxAge = int64(le.Uint64(h[maxAgeAt:]))
+	e.OriginalSize = int64(le.Uint64(h[originalSizeAt:]))
+	e.Mark = le.Uint64(h[markAt:])
 	var ok1, ok2 bool
 	e.StoredAt, ok1 = getTime(h[storedAtAt:])
 	e.ExpiresAt, ok2 = getTime(h[expiresAtAt:])
 	if !ok1 || !ok2 {
-		return nil, bodyRef{}, &CorruptError{"time"}
+		return bodyRef{}, &CorruptError{"time"}
 	}
 	// one string for all six: one allocation
 	rest := string(h[fixedLen:])
 	for i, field := range [stringCount]*string{&e.Href, &e.ContentType, &e.ETag, &e.UpstreamETag, &e.SourceETag, &e.SourceLastModified} {
 		n := le.Uint32(h[stringsAt+4*i:])
 		if uint64(n) > uint64(len(rest)) {
-			return nil, bodyRef{}, &CorruptError{"string length"}
+			return bodyRef{}, &CorruptError{"string length"}
 		}
 		*field, rest = rest[:n], rest[n:]
 	}
 	if rest != "" {
-		return nil, bodyRef{}, &CorruptError{"string length"}
+		return bodyRef{}, &CorruptError{"string length"}
 	}
-	return e, body, nil
+	return body, nil
 }
 
 // Times are kept as seconds and nanoseconds, which unlike nanoseconds alone hold every time, the zero one included.

@@ -161,6 +161,7 @@ func (d *Disk) Get(ctx context.Context, k Key) (*Entry, error) {
 	}
 	d.hits.Add(1)
 	d.used(k, path, &st)
+	d.index.check(k, fileMark(&st))
 	return e, nil
 }
 

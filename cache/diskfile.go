@@ -45,8 +45,8 @@ func fileCost(size int64) int64 {
 }
 
 func (d *Disk) path(k Key) string {
-	b := make([]byte, 0, len(d.root)+len("/00/")+keyHexLen+len(entrySuffix))
-	b = append(b, d.root...)
+	var space [256]byte // no allocation beside the string, unless the folder's name is very long
+	b := append(space[:0], d.root...)
 	b = append(b, '/')
 	b = hex.AppendEncode(b, k[:1])
 	b = append(b, '/')
@@ -99,25 +99,35 @@ func isTemp(shard byte, name string) bool {
 	return err == nil && k[0] == shard
 }
 
-// readFile reads a whole file in four system calls and one allocation. os.ReadFile would add the registration with
-// the poller and a finalizer, os.Root a look-up per path element.
-func readFile(path string) (b []byte, st unix.Stat_t, err error) {
-	var fd int
+// openRegular opens a file for reading. Its descriptor is returned, and has to be closed, only without an error.
+// os.Open would add the registration with the poller and a finalizer, os.Root a look-up per path element.
+func openRegular(path string, st *unix.Stat_t) (fd int, err error) {
 	// a fifo or a symbolic link under an entry's name must neither block nor lead anywhere
 	err = retryEINTR(func() error {
 		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 		return err
 	})
 	if err != nil {
+		return -1, err
+	}
+	err = unix.Fstat(fd, st)
+	if err == nil && (st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > maxFileSize) {
+		err = errNotAFile
+	}
+	if err != nil {
+		_ = unix.Close(fd) // opened for reading: nothing can be lost
+		return -1, err
+	}
+	return fd, nil
+}
+
+// readFile reads a whole file in four system calls and one allocation.
+func readFile(path string) (b []byte, st unix.Stat_t, err error) {
+	fd, err := openRegular(path, &st)
+	if err != nil {
 		return nil, st, err
 	}
 	defer unix.Close(fd)
-	if err := unix.Fstat(fd, &st); err != nil {
-		return nil, st, err
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size > maxFileSize {
-		return nil, st, errNotAFile
-	}
 	b = make([]byte, st.Size)
 	for got := 0; got < len(b); {
 		n, err := unix.Read(fd, b[got:])

@@ -17,6 +17,7 @@ type diskIndex struct {
 	// bytes is what the files take that nodes, evictions under way and reservations stand for.
 	bytes int64
 	tick  int64
+	asked int64 // bytes of all bodies that again was told of
 	// renaming are the keys whose file is being replaced here: what it takes is counted by a reservation until commit.
 	renaming map[Key]struct{}
 	// leaving are the nodes that were taken out last for a key, to be evicted: their files are there, and counted.
@@ -31,6 +32,10 @@ type diskNode struct {
 	used  int64 // last use, Unix nanoseconds
 	place int64 // used when the node got its place in the heap
 	at    int   // position in the heap
+	// checked is the fileMark of the file when its body was last found to be sound, 0: never.
+	checked uint64
+	// asked is the index's when again was last told of the key, 0: never.
+	asked int64
 	// leaving says that it was taken out to be evicted and that its bytes are counted until that is over.
 	leaving bool
 }
@@ -57,6 +62,42 @@ func (x *diskIndex) hit(k Key, size, mtime, now int64) bool {
 		n.size, n.mtime = size, mtime
 	}
 	return true
+}
+
+// check notes that the body of k's file, as it was with that mark, is sound.
+func (x *diskIndex) check(k Key, mark uint64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if n := x.nodes[k[0]][k]; n != nil {
+		n.checked = mark
+	}
+}
+
+// sound reports whether check was told of k's file, and with that mark.
+func (x *diskIndex) sound(k Key, mark uint64) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	n := x.nodes[k[0]][k]
+	return n != nil && n.checked == mark
+}
+
+// again notes that k, with a body of size bytes, was asked for, and reports whether that happened before and less than
+// window bytes of others have been asked for since.
+//
+// Then it ought to be in memory. The rest is better left where it is: a working set larger than memory that is asked for
+// in turn, by a crawler say, would otherwise be read, copied and dropped again all the time, and memory would be none the
+// better for it.
+func (x *diskIndex) again(k Key, size, window int64) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	n := x.nodes[k[0]][k]
+	if n == nil {
+		return false
+	}
+	again := n.asked != 0 && x.asked-n.asked < window
+	x.asked += size
+	n.asked = x.asked
+	return again
 }
 
 // rename says that the file of k is about to be replaced by one that a reservation was made for. commit or give follows;

@@ -76,6 +76,27 @@ func (m *Memory) Get(_ context.Context, k Key) (*Entry, error) {
 	return nil, ErrMiss
 }
 
+// holds reports whether there is an entry of k, purged or not.
+func (m *Memory) holds(k Key) bool {
+	if m.cache == nil {
+		return false
+	}
+	_, ok := m.cache.GetEntryQuietly(k)
+	return ok
+}
+
+// windowShare is the part of the memory tier that others may be sent from disk until an entry is asked for again that
+// is to be kept. With all of it, a working set of up to twice the tier that is asked for in turn would pass through it
+// for nothing; with a quarter, one of up to five quarters. What is popular comes again much sooner.
+const windowShare = 4
+
+func (m *Memory) window(size int64) int64 {
+	if size > m.max/maxMemoryShare {
+		return 0
+	}
+	return m.max / windowShare
+}
+
 // Put keeps e.
 func (m *Memory) Put(_ context.Context, k Key, e *Entry) error {
 	if e == nil || len(e.Body) == 0 {

@@ -28,7 +28,8 @@ const staleLook = time.Second
 // wins, fresh or not. (The latest, not the one that expires last: an old entry with a long life must not come back
 // in place of a younger one that could not be written everywhere.) The slower tiers are asked about one stale entry
 // once a second, so a popular entry waiting for its revalidation remains a hit in memory, or on disk where memory has
-// no room for it. What is found in a slower tier is copied to the faster ones.
+// no room for it. What is found in a slower tier is copied to the faster ones. Open is a Get that leaves the body, and
+// what has not been asked for again, where it is.
 //
 // What was purged is a miss in every tier: see Purges.
 //

@@ -91,6 +91,9 @@ func (h *public) respond(ctx *fasthttp.RequestCtx, a *answer) {
 	a.params = p
 	r, ok := h.images.Lookup(p)
 	if !ok {
+		if h.opener != nil && h.succeedFromFile(ctx, a) {
+			return
+		}
 		if r, err = h.get(h.recorded(ctx, a), a.conn, keep(p)); err != nil {
 			h.fail(ctx, a, err)
 			return

@@ -45,6 +45,8 @@ type conn struct {
 	parts     [2][]byte   // room for vector
 	vector    net.Buffers // what a gathered write still has to write
 
+	file transfer // of the file being sent
+
 	unused *unused // where it is listed until its first bytes are read; nil: nowhere
 	fresh  bool    // nothing was read yet; used by the goroutine that reads
 
@@ -171,15 +173,12 @@ func (c *conn) writePart(b []byte) (int, error) {
 		written, err = c.send(b)
 	}
 	for errors.Is(err, os.ErrDeadlineExceeded) {
-		left := time.Until(c.partBegan.Add(c.patience()))
-		if left <= 0 {
-			if c.load != nil {
-				c.load.cut.Add(1)
-			}
-			break
+		more, failed := c.bear()
+		if failed != nil {
+			return written, failed
 		}
-		if err := c.expire(time.Now().Add(min(left, c.step()))); err != nil {
-			return written, err
+		if !more {
+			break
 		}
 		var n int
 		n, err = c.send(b[written:])
@@ -188,9 +187,22 @@ func (c *conn) writePart(b []byte) (int, error) {
 	return written, err
 }
 
+// bear decides, when the time to write is over, whether the client has more for the part that is being written, and
+// sets the deadline anew. Otherwise the client is cut off.
+func (c *conn) bear() (more bool, err error) {
+	left := time.Until(c.partBegan.Add(c.patience()))
+	if left <= 0 {
+		if c.load != nil {
+			c.load.cut.Add(1)
+		}
+		return false, nil
+	}
+	return true, c.expire(time.Now().Add(min(left, c.step())))
+}
+
 // patience is how long a client may take for a part.
 func (c *conn) patience() time.Duration {
-	if c.load != nil && c.held.Load() != nil && c.load.pressed() {
+	if c.load != nil && (c.held.Load() != nil && c.load.pressed() || c.file.left > 0 && c.load.filesPressed()) {
 		return c.step()
 	}
 	return c.writeTimeout

@@ -34,18 +34,23 @@ var (
 	stateMiss        = []byte(cache.Miss)
 )
 
-// prepared are the headers of an entry, made once and kept with it.
-type prepared struct {
-	by           *settings
-	static       bool
+// described are the headers of an image.
+type described struct {
 	cacheControl []byte
 	etag         []byte
-	contentType  []byte
-	disposition  []byte
+	contentType  []byte // made by describeBody, as a 304 has no need of it
+	disposition  []byte // likewise
 	// compressible says that Next would compress the body or, if it is small, at least vary by the encoding.
 	compressible bool
-	identity     sending // the entry's body
-	gzip         compressed
+}
+
+// prepared are the headers of an entry, made once and kept with it.
+type prepared struct {
+	described
+	by       *settings
+	static   bool
+	identity sending // the entry's body
+	gzip     compressed
 }
 
 // compressed is a body's compressed form, made when it is first asked for and kept with the entry: it is never
@@ -61,25 +66,38 @@ func (h *public) prepare(e *cache.Entry, static bool) (*prepared, error) {
 	if p, ok := e.Prepared().(*prepared); ok && p.by == h.settings && p.static == static {
 		return p, nil
 	}
-	m, ok := lookupMediaType(e.ContentType)
-	if !ok {
-		return nil, failure.Wrap(http.StatusInternalServerError, "media_type", "Internal Server Error", fmt.Errorf("entry of type %q", e.ContentType))
+	d, m, err := h.describe(e.ContentType, e.ETag, e.MaxAge, static)
+	if err != nil {
+		return nil, err
 	}
-	p := &prepared{
-		by:           h.settings,
-		static:       static,
-		cacheControl: immutableForever,
-		etag:         []byte(e.ETag),
-		contentType:  []byte(m.contentType),
-		disposition:  contentDisposition(h.disposition, fileName(e.Href, m)),
-		compressible: m.compressible && h.compress,
-	}
+	p := &prepared{described: d, by: h.settings, static: static}
+	p.describeBody(h.settings, e.Href, m)
 	p.identity.body = e.Body
-	if !static {
-		p.cacheControl = append(strconv.AppendInt([]byte("public, max-age="), e.MaxAge, 10), ", must-revalidate"...)
-	}
 	e.SetPrepared(p)
 	return p, nil
+}
+
+// describe makes the headers of an image, without those that are about its body.
+func (h *public) describe(contentType, etag string, maxAge int64, static bool) (described, mediaType, error) {
+	m, ok := lookupMediaType(contentType)
+	if !ok {
+		return described{}, m, failure.Wrap(http.StatusInternalServerError, "media_type", "Internal Server Error", fmt.Errorf("entry of type %q", contentType))
+	}
+	d := described{
+		cacheControl: immutableForever,
+		etag:         []byte(etag),
+		compressible: m.compressible && h.compress,
+	}
+	if !static {
+		d.cacheControl = append(strconv.AppendInt([]byte("public, max-age="), maxAge, 10), ", must-revalidate"...)
+	}
+	return d, m, nil
+}
+
+// describeBody makes the headers that are about the body.
+func (d *described) describeBody(s *settings, href string, m mediaType) {
+	d.contentType = []byte(m.contentType)
+	d.disposition = contentDisposition(s.disposition, fileName(href, m))
 }
 
 // succeed answers with an image: setResponseHeaders and sendResponse of next/dist/server/image-optimizer.js. When it
@@ -98,6 +116,29 @@ func (h *public) succeed(ctx *fasthttp.RequestCtx, a *answer, r *Result) error {
 			return errResponseMemory
 		}
 	}
+	h.setHeaders(ctx, a, &p.described, r, notModified)
+	if notModified {
+		return nil // nothing of the entry's body is touched
+	}
+	if coding != codingNone {
+		ctx.Response.Header.SetCanonical(nameEncoding, []byte(coding))
+	}
+	a.Bytes = len(body.body)
+	if coding != codingNone && ctx.Request.Header.IsHTTP11() {
+		ctx.Response.SetBodyStream(newChunks(a.conn, body.body), -1) // chunked, as Next's
+		return nil
+	}
+	// The body is sent from where it is.
+	ctx.Response.SetBodyRaw(body.body)
+	if a.conn != nil && len(body.body) >= gatherMin && ctx.IsGet() {
+		a.conn.gatherNext()
+	}
+	return nil
+}
+
+// setHeaders makes the answer with an image, but for its body and how that is coded, or the answer that it has not
+// changed.
+func (h *public) setHeaders(ctx *fasthttp.RequestCtx, a *answer, p *described, r *Result, notModified bool) {
 	a.State, a.Coalesced = r.State, r.Coalesced
 	header := &ctx.Response.Header
 	header.SetCanonical(nameCacheControl, p.cacheControl)
@@ -108,13 +149,13 @@ func (h *public) succeed(ctx *fasthttp.RequestCtx, a *answer, r *Result) error {
 		setTiming(header, r.State, r.Timing)
 	}
 	if notModified {
-		// Nothing of the entry's body is touched, and Vary is what it is without compression.
+		// Vary is what it is without compression.
 		if header.SetCanonical(nameVary, varyAccept); a.byCookie {
 			header.SetCanonical(nameVary, varyCookie)
 		}
 		ctx.SetStatusCode(http.StatusNotModified)
 		a.Status, a.Reason = http.StatusNotModified, reasonNotModified
-		return nil
+		return
 	}
 	a.Status, a.Reason = http.StatusOK, reasonOK
 	header.SetCanonical(nameContentType, p.contentType)
@@ -138,20 +179,6 @@ func (h *public) succeed(ctx *fasthttp.RequestCtx, a *answer, r *Result) error {
 	default:
 		header.SetCanonical(nameVary, varyAccept)
 	}
-	if coding != codingNone {
-		header.SetCanonical(nameEncoding, []byte(coding))
-	}
-	a.Bytes = len(body.body)
-	if coding != codingNone && ctx.Request.Header.IsHTTP11() {
-		ctx.Response.SetBodyStream(newChunks(a.conn, body.body), -1) // chunked, as Next's
-		return nil
-	}
-	// The body is sent from where it is.
-	ctx.Response.SetBodyRaw(body.body)
-	if a.conn != nil && len(body.body) >= gatherMin && ctx.IsGet() {
-		a.conn.gatherNext()
-	}
-	return nil
 }
 
 func (h *public) notModified(header *fasthttp.RequestHeader, etag string) bool {

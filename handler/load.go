@@ -15,6 +15,7 @@ type Load struct {
 	sending     atomic.Int64 // bytes of the bodies being sent, each counted once
 	limit       atomic.Int64 // of sending; 0: none
 	cut         atomic.Uint64
+	files       atomic.Int64 // open for answers that are sent from them
 }
 
 // Waiting returns how many requests wait for work: they were not answered from memory.
@@ -62,6 +63,24 @@ func (l *Load) pressed() bool {
 	limit := l.limit.Load()
 	return limit > 0 && l.sending.Load() > limit/2
 }
+
+// maxFiles is how many answers may be sent from files at once: each has a file open until its client has taken it. The
+// others are sent from memory, where they are counted.
+const maxFiles = 256
+
+// openFile counts a file that an answer is sent from, unless maxFiles are.
+func (l *Load) openFile() bool {
+	if l.files.Add(1) > maxFiles {
+		l.files.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (l *Load) closeFile() { l.files.Add(-1) }
+
+// filesPressed reports whether more than half of the files are in use.
+func (l *Load) filesPressed() bool { return l.files.Load() > maxFiles/2 }
 
 // sendingMin is the size in bytes from which on a body being sent is counted. What is smaller has left the process as
 // soon as it is written, however slow its reader is: it fits into the buffer that the kernel has for a socket.

@@ -34,6 +34,13 @@ type Images interface {
 	Get(ctx context.Context, p validate.Params) (Result, error)
 }
 
+// Opener is what Images may be in addition: who can answer from a file.
+type Opener interface {
+	// Open returns a fresh variant that is in a file and not in memory, or nil: then Get is asked. It may wait for a
+	// disk, not for a network. The caller closes what it gets.
+	Open(p validate.Params) *cache.Opened
+}
+
 // Result is a variant and how it came about.
 type Result struct {
 	Entry *cache.Entry
@@ -103,8 +110,9 @@ type Options struct {
 	Cached func(ctx context.Context, p validate.Params) (Result, bool)
 	// ResponseMemory is how many bytes the bodies that are being sent may take, those of 64 KiB and more, each counted
 	// once however many clients it is sent to: a client that reads slowly keeps an image in memory even after the cache
-	// has dropped it. A body that does not fit gets 503 with Retry-After, but one is always allowed. Above half of it
-	// slow readers are cut off sooner: see ListenOptions.PressureTimeout. 0: no limit.
+	// has dropped it. (What is sent from a file takes none; the files are counted, too.) A body that does not fit gets 503
+	// with Retry-After, but one is always allowed. Above half of it slow readers are cut off sooner: see
+	// ListenOptions.PressureTimeout. 0: no limit.
 	ResponseMemory int64
 
 	// DeploymentCookie is the name of the cookie with the version of the application that asks, for relative urls that do
@@ -157,6 +165,7 @@ type settings struct {
 type public struct {
 	*settings
 	images   Images
+	opener   Opener // images, or nil if they are none
 	params   *memo
 	timeout  time.Duration
 	log      *slog.Logger
@@ -226,6 +235,7 @@ func New(images Images, rules Rules, o Options) (*fiber.App, error) {
 		maxWaiting: int64(orDefault(o.MaxWaiting, max(maxConns*3/4, 1))),
 		cached:     o.Cached,
 	}
+	h.opener, _ = images.(Opener)
 	return newApp(appOptions{
 		serve:         h.serve,
 		headerTimeout: orDefault(o.HeaderTimeout, defaultHeaderTimeout),

@@ -44,6 +44,11 @@ type Memory interface {
 	Get(ctx context.Context, k cache.Key) (*cache.Entry, error)
 }
 
+// Opener is a Store that can open an entry on disk instead of reading it: see cache.Tiered.Open.
+type Opener interface {
+	Open(k cache.Key) *cache.Opened
+}
+
 // Fetcher gets sources.
 type Fetcher interface {
 	Fetch(ctx context.Context, r fetch.Request) (*fetch.Source, error)
@@ -71,6 +76,8 @@ type Options struct {
 	Gate  *admission.Gate
 	// MaxInputPixels is the engine's limit: what exceeds it is refused from its header and takes next to no memory.
 	MaxInputPixels uint64
+	// Profile is the engine's: it changes what an encoding takes.
+	Profile transform.Profile
 	// Queue holds the jobs; the optimizer owns it and closes it. In its place Shared has jobs done by several processes.
 	Queue  jobs.Queue
 	Shared *Shared
@@ -117,6 +124,7 @@ type Timing struct {
 // Optimizer answers requests for variants. Create it with New, end it with Close.
 type Optimizer struct {
 	opts       Options
+	opener     Opener // Options.Store, or nil if it is none
 	dispatcher *jobs.Dispatcher[made]
 	localParts []string // KeyParts and Origins
 	otherParts []string // KeyParts and DeploymentOrigins: the name of the deployment follows
@@ -152,6 +160,7 @@ func New(o Options) (*Optimizer, error) {
 		o.Gate = gate
 	}
 	opt := &Optimizer{opts: o, revalidating: map[cache.Key]time.Time{}}
+	opt.opener, _ = o.Store.(Opener)
 	opt.localParts = append(slices.Clone(o.KeyParts), o.Origins)
 	opt.otherParts = append(slices.Clone(o.KeyParts), o.DeploymentOrigins)
 	var d *jobs.Dispatcher[made]
@@ -229,6 +238,20 @@ func (o *Optimizer) Lookup(p validate.Params) (Result, bool) {
 		return Result{}, false
 	}
 	return Result{Entry: e, State: cache.Hit}, true
+}
+
+// Open returns a fresh entry that is on disk and not in memory, or nil: then Get is to be asked. It waits for the disk
+// alone. The caller closes what it gets.
+func (o *Optimizer) Open(p validate.Params) *cache.Opened {
+	if o.opener == nil || !o.settle(&p) {
+		return nil
+	}
+	e := o.opener.Open(o.Key(p))
+	if e != nil && e.State(o.opts.Now()) != cache.Hit {
+		_ = e.Close() // opened for reading: nothing can be lost
+		return nil
+	}
+	return e
 }
 
 // Cached answers from any tier of the cache, stale or not, or reports false. It has no work done.

@@ -174,7 +174,7 @@ func (w *warming) encodePart(ctx context.Context, variants []*variant) {
 	for i, v := range variants {
 		specs[i] = transform.Spec{Output: v.draft.plan.Output, Width: v.spec.Width, Quality: v.spec.Quality}
 	}
-	leave, err := o.opts.Gate.Enter(ctx, admission.Background, transform.EstimateAll(body, media, specs).Under(o.opts.MaxInputPixels))
+	leave, err := o.opts.Gate.Enter(ctx, admission.Background, o.opts.Profile.EstimateAll(body, media, specs).Under(o.opts.MaxInputPixels))
 	if err != nil {
 		for _, v := range variants {
 			v.done(Result{State: cache.Miss}, waiting(err))

@@ -124,7 +124,7 @@ func (o *Optimizer) encode(ctx context.Context, d draft, job jobs.Job, held *adm
 	body, plan := d.body, d.plan
 	spec := transform.Spec{Output: plan.Output, Width: job.Spec.Width, Quality: job.Spec.Quality}
 	waiting, wait := tracing.Start(ctx, spanWait)
-	leave, err := o.opts.Gate.Enter(waiting, rank(ctx, job), transform.Estimate(body, plan.Source, spec).Under(o.opts.MaxInputPixels))
+	leave, err := o.opts.Gate.Enter(waiting, rank(ctx, job), o.opts.Profile.Estimate(body, plan.Source, spec).Under(o.opts.MaxInputPixels))
 	wait.End()
 	if err != nil {
 		return err

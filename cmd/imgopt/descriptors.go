@@ -10,7 +10,7 @@ import (
 
 // reservedDescriptors is what the service opens besides its clients' connections: connections to origins and those
 // kept idle, files of the caches, the codecs' sockets and areas.
-const reservedDescriptors = 640
+const reservedDescriptors = 896
 
 // connectionLimit is maxConnections, or less where the process may not open so many files: connections that cannot be
 // accepted would take the admin listener and the fetching of images down with them.

@@ -10,6 +10,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
+	"imgopt/cache"
 	"imgopt/config"
 	"imgopt/deployment"
 	"imgopt/fetch"
@@ -98,6 +99,7 @@ func (s *service) optimizerOptions(c *config.Config, fetcher *fetch.Client) (opt
 		Gate:    s.gate,
 
 		MaxInputPixels: engineOptions(c).MaxInputPixels,
+		Profile:        engineOptions(c).Profile,
 
 		Jobs:       jobOptions(c, s.log, s.metrics),
 		Observe:    s.metrics,
@@ -158,6 +160,9 @@ func (i images) Lookup(p validate.Params) (handler.Result, bool) {
 	r, ok := i.optimizer.Lookup(p)
 	return answer(r), ok
 }
+
+// Open answers from the disk tier. What it opens outlives the edition.
+func (i images) Open(p validate.Params) *cache.Opened { return i.optimizer.Open(p) }
 
 // Get is asked by those who have to wait, so only they are counted. One that comes so late that the edition does not
 // take it any more, having been checked by its rules, is answered by the one in force.
