@@ -250,7 +250,7 @@ func TestE2EResume(t *testing.T) {
 	options.Resume = filepath.Join(t.TempDir(), "journal")
 	plan := NewPlan(find(t, site, options, ""), options)
 	run := func(ctx context.Context, p Progress) *Report {
-		j, err := OpenJournal(options, site, options.Target)
+		j, err := OpenJournal(options, site, options.Target, "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,9 +10,9 @@ import (
 
 // identity are the options that decide what is warmed and where: a journal belongs to them. How fast it goes, and how
 // often something is tried, may change from run to run.
-func (o *Options) identity(s *Site, target string) map[string]string {
+func (o *Options) identity(s *Site, target, settings string) map[string]string {
 	join := func(list []string) string { return strings.Join(list, " ") }
-	return map[string]string{
+	id := map[string]string{
 		"--next-dir":  o.NextDir,
 		"--parts":     join(o.Parts),
 		"--sitemap":   redacted(join(o.Sitemaps)),
@@ -30,12 +30,17 @@ func (o *Options) identity(s *Site, target string) map[string]string {
 		"--target":    redacted(target),
 		"endpoint":    s.Endpoint(),
 	}
+	if settings != "" {
+		id["settings of images"] = settings
+	}
+	return id
 }
 
-// OpenJournal opens the journal of o.Resume, or begins it. target is RunOptions.Target. A file that is no journal, that belongs to other options, or
+// OpenJournal opens the journal of o.Resume, or begins it. target is RunOptions.Target. settings are what else decides which
+// images are made, "" where the target does: with others, what is done has to be done again. A file that is no journal, that belongs to other options, or
 // that another run uses is misuse: OptionErrors.
-func OpenJournal(o Options, s *Site, target string) (*journal.Journal, error) {
-	j, err := journal.Open(o.Resume, o.identity(s, target))
+func OpenJournal(o Options, s *Site, target, settings string) (*journal.Journal, error) {
+	j, err := journal.Open(o.Resume, o.identity(s, target, settings))
 	var mismatch *journal.MismatchError
 	problem := ""
 	switch {

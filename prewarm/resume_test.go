@@ -15,7 +15,7 @@ func TestRunResumes(t *testing.T) {
 	o := fromStdin()
 	o.Resume = filepath.Join(t.TempDir(), "journal")
 	open := func() *journal.Journal {
-		j, err := OpenJournal(o, site, o.Target)
+		j, err := OpenJournal(o, site, o.Target, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,7 +88,7 @@ func TestRunWithoutJournal(t *testing.T) {
 	site := newSite(t, plainOptions())
 	o := fromStdin()
 	o.Resume = filepath.Join(t.TempDir(), "journal")
-	j, err := OpenJournal(o, site, o.Target)
+	j, err := OpenJournal(o, site, o.Target, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,14 +108,14 @@ func TestOpenJournalErrors(t *testing.T) {
 	site := newSite(t, plainOptions())
 	o := fromStdin()
 	o.Resume = filepath.Join(t.TempDir(), "journal")
-	j, err := OpenJournal(o, site, o.Target)
+	j, err := OpenJournal(o, site, o.Target, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer j.Close()
 	misuse := func(o Options, want string) {
 		t.Helper()
-		if _, err := OpenJournal(o, site, o.Target); err == nil || !strings.Contains(err.Error(), want) || ExitCode(nil, err) != 2 {
+		if _, err := OpenJournal(o, site, o.Target, ""); err == nil || !strings.Contains(err.Error(), want) || ExitCode(nil, err) != 2 {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
@@ -126,6 +126,9 @@ func TestOpenJournalErrors(t *testing.T) {
 	other := o
 	other.Target, other.Limit, other.Concurrency = "http://u:p@t", 5, 9
 	misuse(other, `belongs to a run with other options: --limit was "0" and is "5", --target was "" and is "http://redacted@t"; give the same options, or another file`)
+	if _, err := OpenJournal(o, site, o.Target, "mozjpeg=false"); err == nil || !strings.Contains(err.Error(), `settings of images was "" and is "mozjpeg=false"`) {
+		t.Errorf("other settings: %v", err)
+	}
 	other = o
 	other.Resume = "resume_test.go"
 	misuse(other, `--resume: "resume_test.go": exists and is not a journal of imgopt prewarm`)

@@ -151,7 +151,11 @@ func warm(cmd *cobra.Command, c *config.Config, from *config.Provenance, site *p
 	}
 	var done *journal.Journal
 	if o.Resume != "" {
-		if done, err = prewarm.OpenJournal(o.Options, site, run.Target); err != nil {
+		settings := ""
+		if o.Target == "" {
+			settings = imageSettings(c)
+		}
+		if done, err = prewarm.OpenJournal(o.Options, site, run.Target, settings); err != nil {
 			return nil, err
 		}
 		defer done.Close()
@@ -176,6 +180,9 @@ func warm(cmd *cobra.Command, c *config.Config, from *config.Provenance, site *p
 	}
 	return prewarm.Run(cmd.Context(), plan, prewarm.NewDirect(w, o.Options), run, shown), nil
 }
+
+// imageSettings are what decides the bytes of a variant beside the request and its source.
+func imageSettings(c *config.Config) string { return strings.Join(imageKeyParts(c), " ") }
 
 // cacheName names a cache for the report.
 func cacheName(c *config.Config) string {

@@ -80,10 +80,15 @@ func originParts(c *config.Config) (origins, others string) {
 	return origins, others
 }
 
+// imageKeyParts are what variants depend on beside the request and its source.
+func imageKeyParts(c *config.Config) []string {
+	return []string{libvips.Version(), engineOptions(c).Fingerprint(), fmt.Sprintf("svg=%t", c.Images.DangerouslyAllowSVG)}
+}
+
 // optimizerOptions are those that every optimizer with a configuration has in common, so that all find the same entries,
 // and the version of its jobs.
 func (s *service) optimizerOptions(c *config.Config, fetcher *fetch.Client) (optimizer.Options, string) {
-	keyParts := []string{libvips.Version(), engineOptions(c).Fingerprint(), fmt.Sprintf("svg=%t", c.Images.DangerouslyAllowSVG)}
+	keyParts := imageKeyParts(c)
 	origins, others := originParts(c)
 	// A job stored by a process that would fetch elsewhere is not this one's.
 	versionParts := append(keyParts[:len(keyParts):len(keyParts)], origins)
