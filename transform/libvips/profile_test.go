@@ -267,6 +267,18 @@ func TestSizeBoundsTheEffort(t *testing.T) {
 		if bytes.Equal(made[0], made[1]) != c.same {
 			t.Errorf("%d × %d: efforts 3 and 4 give %d and %d bytes; the same: want %t", c.width, c.height, len(made[0]), len(made[1]), c.same)
 		}
+		// An AVIF that stays one is encoded as sharp does it, whatever its size.
+		kept, err := libvips.EncodeAs(t.Context(), made[0], transform.Spec{Width: c.width}, transform.Encoding{}, transform.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		less, err := libvips.EncodeAs(t.Context(), made[0], transform.Spec{Output: transform.AVIF, Width: c.width}, transform.Encoding{Quality: 50, Effort: 3}, transform.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Equal(kept, less) {
+			t.Errorf("%d × %d: what stays AVIF is encoded with effort 3, want sharp's 4", c.width, c.height)
+		}
 	}
 }
 

@@ -55,14 +55,9 @@ save_png(VipsImage *image, int quality, imgopt_result *res)
 		"dither", 1.0, NULL);
 }
 
-// WebP stores alpha without loss. With effort 6 its encoder then tries everything there is, for the last three per cent of
-// the bytes: it takes eight times as long as with 5 for a cut-out, and a hundred times for noise.
-enum { most_effort_with_alpha = 5 };
-
 static int
 save_webp(VipsImage *image, const imgopt_encoding *e, imgopt_result *res)
 {
-	int effort = vips_image_hasalpha(image) ? MIN(e->effort, most_effort_with_alpha) : e->effort;
 	int preset = vips_enum_from_nick("webp", VIPS_TYPE_FOREIGN_WEBP_PRESET, e->preset);
 	return preset < 0 || check_size(image, 16383, "webp") ||
 		vips_webpsave_buffer(image, &res->data, &res->size, NO_METADATA,
@@ -75,21 +70,15 @@ save_webp(VipsImage *image, const imgopt_encoding *e, imgopt_result *res)
 			"passes", e->passes,
 #endif
 			"preset", preset,
-			"effort", effort,
+			"effort", e->effort,
 			"min_size", FALSE,
 			"mixed", FALSE,
 			"alpha_q", 100, NULL);
 }
 
-// From effort 4 on, AVIF's encoder takes four to five times as long, more than two seconds for a megapixel, for six or
-// seven per cent of the bytes. Larger pictures would exceed the time limit and be sent as they are.
-enum { most_effort_when_large = 3, large_avif = 1 << 20 };
-
 static int
 save_avif(VipsImage **image, const imgopt_encoding *e, imgopt_result *res)
 {
-	guint64 pixels = (guint64) vips_image_get_width(*image) * vips_image_get_height(*image);
-	int effort = pixels > large_avif ? MIN(e->effort, most_effort_when_large) : e->effort;
 	VipsImage *copy = NULL;
 	if (check_size(*image, 16384, "avif") || vips_copy(*image, &copy, NULL))
 		return -1;
@@ -99,7 +88,7 @@ save_avif(VipsImage **image, const imgopt_encoding *e, imgopt_result *res)
 	int failed = vips_heifsave_buffer(copy, &res->data, &res->size, NO_METADATA,
 		"Q", e->quality,
 		"compression", VIPS_FOREIGN_HEIF_COMPRESSION_AV1,
-		"effort", effort,
+		"effort", e->effort,
 		"bitdepth", 8,
 #if VIPS_MAJOR_VERSION > 8 || VIPS_MINOR_VERSION >= 18
 		"tune", e->tune,
@@ -177,19 +166,40 @@ save_as_source(VipsImage **image, int source_type, imgopt_result *res)
 	}
 }
 
+// WebP stores alpha without loss. With effort 6 its encoder then tries everything there is, for the last three per cent of
+// the bytes: it takes eight times as long as with 5 for a cut-out, and a hundred times for noise.
+//
+// From effort 4 on, AVIF's encoder takes four to five times as long, more than two seconds for a megapixel, for six or
+// seven per cent of the bytes. Larger pictures would exceed the time limit and be sent as they are.
+enum { most_webp_effort_with_alpha = 5, most_avif_effort_when_large = 3, large_avif = 1 << 20 };
+
+// bounded is an encoding with no more effort than ends in time. What sharp does by itself (save_as_source) is not bounded.
+static imgopt_encoding
+bounded(const imgopt_request *req, VipsImage *image)
+{
+	imgopt_encoding e = req->encoding;
+	guint64 pixels = (guint64) vips_image_get_width(image) * vips_image_get_height(image);
+	if (req->format == IMGOPT_WEBP && vips_image_hasalpha(image))
+		e.effort = MIN(e.effort, most_webp_effort_with_alpha);
+	if (req->format == IMGOPT_AVIF && pixels > large_avif)
+		e.effort = MIN(e.effort, most_avif_effort_when_large);
+	return e;
+}
+
 int
 imgopt_save(VipsImage **image, int source_type, const imgopt_request *req, imgopt_result *res)
 {
+	imgopt_encoding e = bounded(req, *image);
 	res->format = req->format;
 	switch (req->format) {
 	case IMGOPT_JPEG:
-		return save_jpeg(*image, &req->encoding, res);
+		return save_jpeg(*image, &e, res);
 	case IMGOPT_PNG:
-		return save_png(*image, req->encoding.quality, res);
+		return save_png(*image, e.quality, res);
 	case IMGOPT_WEBP:
-		return save_webp(*image, &req->encoding, res);
+		return save_webp(*image, &e, res);
 	case IMGOPT_AVIF:
-		return save_avif(image, &req->encoding, res);
+		return save_avif(image, &e, res);
 	default:
 		return save_as_source(image, source_type, res);
 	}
