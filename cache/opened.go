@@ -112,8 +112,9 @@ func (d *Disk) open(k Key) *Opened {
 	if d.closed.Load() {
 		return nil
 	}
-	o := &Opened{disk: d, key: k, path: d.path(k), fd: -1}
-	if openFile(o) != nil {
+	o := &Opened{disk: d, key: k, path: d.path(k)}
+	var err error
+	if o.fd, err = openRegular(o.path, &o.st); err != nil {
 		return nil
 	}
 	if !d.readHead(o) {
@@ -121,11 +122,6 @@ func (d *Disk) open(k Key) *Opened {
 		return nil
 	}
 	return o
-}
-
-func openFile(o *Opened) (err error) {
-	o.fd, err = openRegular(o.path, &o.st)
-	return err
 }
 
 // readHead reads the header, and reports whether there is one and the file has the length that it says.

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"imgopt/testkit/race"
 )
 
 // A hit keeps the entry from being evicted, and renews an old file's time, as Get's does.
@@ -113,7 +115,7 @@ func TestOpenAllocations(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if allocs > 4 && !raceEnabled {
+	if allocs > 4 && !race.Enabled {
 		t.Errorf("%v allocations, want 4", allocs)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 
+	"imgopt/testkit/race"
+
 	"github.com/valyala/fasthttp"
 
 	"imgopt/cache"
@@ -136,7 +138,7 @@ func TestDeploymentCookieMemory(t *testing.T) {
 		if !h.askedBy(header, &p) || p.Deployment != "v1" {
 			t.Fatal(p)
 		}
-	}); n != 0 && !raceEnabled {
+	}); n != 0 && !race.Enabled {
 		t.Errorf("%v allocations", n)
 	}
 	lent := []byte("v1")

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"imgopt/testkit/race"
 )
 
 // However an exchange ends, its file is closed and no longer counted.
@@ -241,7 +243,7 @@ func TestFileAllocations(t *testing.T) {
 		d, _ := newDiskImages(t)
 		d.put(t, benchHref, "image/webp", c.size, true)
 		serve := fileCtx(t, d, c.headers...)
-		if allocs := testing.AllocsPerRun(1000, serve); allocs > c.want && !raceEnabled {
+		if allocs := testing.AllocsPerRun(1000, serve); allocs > c.want && !race.Enabled {
 			t.Errorf("%s: %v allocations, want %v", c.name, allocs, c.want)
 		} else {
 			t.Logf("%s: %v allocations", c.name, allocs)

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"imgopt/testkit/race"
+
 	"github.com/valyala/fasthttp"
 
 	"imgopt/cache"
@@ -294,7 +296,7 @@ func TestPreparedBySettings(t *testing.T) {
 // The assertion behind "no allocation worth mentioning": a hit and a 304 allocate nothing at all in this package and
 // in fasthttp's request and response.
 func TestHitAllocations(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Log("the race detector allocates: the bound holds without it")
 	}
 	app, err := New(hits(testEntry(45<<10)), testRules(t), testOptions())
@@ -321,7 +323,7 @@ func TestHitAllocations(t *testing.T) {
 				t.Fatalf("%s: %d", name, ctx.Response.StatusCode())
 			}
 		})
-		if allocs > 0 && !raceEnabled {
+		if allocs > 0 && !race.Enabled {
 			t.Errorf("%s: %v allocations, want none", name, allocs)
 		}
 	}

@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"imgopt/testkit/race"
+
 	"golang.org/x/sys/unix"
 
 	"imgopt/cache"
@@ -341,7 +343,7 @@ func TestPanicReleases(t *testing.T) {
 
 // Counting a body costs no allocation either.
 func TestLargeHitAllocations(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Log("the race detector allocates: the bound holds without it")
 	}
 	e, load := testEntry(200<<10), &Load{}
@@ -365,7 +367,7 @@ func TestLargeHitAllocations(t *testing.T) {
 			t.Fatalf("%d bytes", n)
 		}
 	})
-	if allocs > 0 && !raceEnabled {
+	if allocs > 0 && !race.Enabled {
 		t.Errorf("%v allocations, want none", allocs)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"imgopt/testkit/race"
+
 	"imgopt/cache"
 	"imgopt/failure"
 	"imgopt/validate"
@@ -116,7 +118,7 @@ func TestServerTimingAllocations(t *testing.T) {
 		if told := len(ctx.Response.Header.Peek("Server-Timing")) > 0; told != (name != "not asked") {
 			t.Errorf("%s: told: %t", name, told)
 		}
-		if allocs > 0 && !raceEnabled {
+		if allocs > 0 && !race.Enabled {
 			t.Errorf("%s: %v allocations", name, allocs)
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"imgopt/testkit/race"
+
 	"github.com/valyala/fasthttp"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
@@ -58,7 +60,7 @@ func TestTraceAllocations(t *testing.T) {
 				t.Fatalf("%s: %d", name, ctx.Response.StatusCode())
 			}
 		})
-		if allocs > 0 && !raceEnabled {
+		if allocs > 0 && !race.Enabled {
 			t.Errorf("%s: %v allocations", name, allocs)
 		}
 		if n := len(recorded.Started()); n > 0 {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"imgopt/testkit/race"
+
 	"golang.org/x/sys/unix"
 
 	"imgopt/transform"
@@ -149,7 +151,7 @@ func TestTakenOverCodecsWithSeveralResults(t *testing.T) {
 	s := settings(t)
 	s.Command = append(s.Command, evilArgument)
 	s.Options.Workers, s.Options.Timeout, s.MaxResult = 1, 200*time.Millisecond, evilResult
-	if raceDetector {
+	if race.Enabled {
 		s.Options.Timeout *= 5 // everything takes longer
 	}
 	s.Observe = func(o Outcome) {

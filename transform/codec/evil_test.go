@@ -15,6 +15,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"imgopt/testkit/race"
+
 	"golang.org/x/sys/unix"
 
 	"imgopt/transform"
@@ -268,7 +270,7 @@ func TestTakenOverCodecs(t *testing.T) {
 	s := settings(t)
 	s.Command = append(s.Command, evilArgument)
 	s.Options.Workers, s.Options.Timeout, s.MaxResult = 1, 200*time.Millisecond, evilResult
-	if raceDetector {
+	if race.Enabled {
 		s.Options.Timeout *= 5 // everything takes longer
 	}
 	s.Observe = func(o Outcome) { seen.Store(&o) }
@@ -360,7 +362,7 @@ func TestNothingIsLeftOfOtherImages(t *testing.T) {
 func TestSlotIsBackSoonAfterATimeLimit(t *testing.T) {
 	const within = 100 * time.Millisecond
 	limit := within
-	if raceDetector {
+	if race.Enabled {
 		limit *= 10 // which every start of a process pays
 	}
 	best := time.Hour

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"imgopt/testkit/race"
+
 	"golang.org/x/sys/unix"
 
 	"imgopt/transform"
@@ -47,7 +49,7 @@ func TestDeathAtRestIsSeenAtOnce(t *testing.T) {
 		}
 	}
 	t.Logf("the slot was filled again after %s", best)
-	if best > idleEvery/2 && !raceDetector {
+	if best > idleEvery/2 && !race.Enabled {
 		t.Errorf("want that it does not wait for the regular look, every %s", idleEvery)
 	}
 }
