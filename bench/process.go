@@ -32,6 +32,17 @@ type launch struct {
 	session bool
 }
 
+// command is the program with a clean environment. All that it starts ends with ctx.
+func (l launch) command(ctx context.Context) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, l.argv[0], l.argv[1:]...)
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	cmd.Dir = l.dir
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.TempDir()}, l.env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: l.session}
+	return cmd
+}
+
 // startProcess runs a program with a clean environment and its output in a file. It ends at the latest with ctx.
 func startProcess(ctx context.Context, l launch) (*process, error) {
 	log, err := os.CreateTemp("", "imgopt-bench-*.log")
@@ -39,13 +50,8 @@ func startProcess(ctx context.Context, l launch) (*process, error) {
 		return nil, fmt.Errorf("starting %s: %w", l.argv[0], err)
 	}
 	p := &process{name: filepath.Base(l.argv[0]), log: log}
-	cmd := exec.CommandContext(ctx, l.argv[0], l.argv[1:]...)
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
-	cmd.Dir = l.dir
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.TempDir()}, l.env...)
+	cmd := l.command(ctx)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: l.session}
 	if p.Process, err = child.Start(cmd); err != nil {
 		p.forget()
 		return nil, err

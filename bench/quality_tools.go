@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"time"
@@ -52,9 +51,7 @@ func startTalker(ctx context.Context, l launch) (_ *talker, err error) {
 	defer stdout.Close()
 	t.out = out
 	t.answers = json.NewDecoder(bufio.NewReader(out))
-	cmd := exec.CommandContext(ctx, l.argv[0], l.argv[1:]...)
-	cmd.Dir = l.dir
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.TempDir()}, l.env...)
+	cmd := l.command(ctx)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, t.log
 	t.Process, err = child.Start(cmd)
 	return t, err

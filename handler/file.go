@@ -116,7 +116,7 @@ func (f *fileBody) Close() error {
 // transfer is what is left to do of a file's part.
 type transfer struct {
 	raw    syscall.RawConn
-	write  func(fd uintptr) bool // send, made once
+	write  func(fd uintptr) bool // sendPart, made once
 	fd     int
 	offset int64
 	left   int // of the part
