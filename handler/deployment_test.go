@@ -9,12 +9,11 @@ import (
 	"sync"
 	"testing"
 
-	"imgopt/testkit/race"
-
 	"github.com/valyala/fasthttp"
 
 	"imgopt/cache"
 	"imgopt/failure"
+	"imgopt/testkit/race"
 	"imgopt/validate"
 )
 

@@ -12,12 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"imgopt/testkit/race"
-
 	"github.com/valyala/fasthttp"
 
 	"imgopt/cache"
 	"imgopt/failure"
+	"imgopt/testkit/race"
 	"imgopt/validate"
 )
 

@@ -19,11 +19,10 @@ import (
 	"testing"
 	"time"
 
-	"imgopt/testkit/race"
-
 	"golang.org/x/sys/unix"
 
 	"imgopt/cache"
+	"imgopt/testkit/race"
 	"imgopt/validate"
 )
 

@@ -6,10 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"imgopt/testkit/race"
-
 	"imgopt/cache"
 	"imgopt/failure"
+	"imgopt/testkit/race"
 	"imgopt/validate"
 )
 

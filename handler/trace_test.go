@@ -8,12 +8,11 @@ import (
 	"strings"
 	"testing"
 
-	"imgopt/testkit/race"
-
 	"github.com/valyala/fasthttp"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
+	"imgopt/testkit/race"
 	"imgopt/tracing"
 	"imgopt/validate"
 )

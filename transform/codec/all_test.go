@@ -10,10 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"imgopt/testkit/race"
-
 	"golang.org/x/sys/unix"
 
+	"imgopt/testkit/race"
 	"imgopt/transform"
 )
 

@@ -15,10 +15,9 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"imgopt/testkit/race"
-
 	"golang.org/x/sys/unix"
 
+	"imgopt/testkit/race"
 	"imgopt/transform"
 	"imgopt/transform/libvips"
 )

@@ -8,10 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"imgopt/testkit/race"
-
 	"golang.org/x/sys/unix"
 
+	"imgopt/testkit/race"
 	"imgopt/transform"
 )
 
